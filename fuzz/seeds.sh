@@ -256,6 +256,32 @@ XML
   put packed nested
 }
 
+repository_seeds() {
+  # Debian's package of it is gpg.
+  if ! command -v gpg >/dev/null; then
+    echo "seeds.sh: no gpg, so nothing that is signed" >&2
+    return
+  fi
+  local home=$work/keys digest=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+  mkdir -m 700 "$home"
+  local gpg=(gpg --quiet --batch --homedir "$home" --faked-system-time '20251101T000000!' --passphrase '')
+  "${gpg[@]}" --quick-gen-key 'a <a@example.org>' ed25519 sign never
+  "${gpg[@]}" --armor --export >key
+  printf 'Origin: a\nSuite: stable\nCodename: trixie\nDate: Sat, 01 Nov 2025 00:00:00 UTC\nValid-Until: Tue, 01 Nov 2039 00:00:00 UTC\nArchitectures: amd64 all\nComponents: main\nAcquire-By-Hash: yes\nSHA256:\n %s 17 main/binary-amd64/Packages.xz\n' $digest >Release
+  "${gpg[@]}" --clearsign --output InRelease Release
+  "${gpg[@]}" --armor --detach-sign --output Release.gpg Release
+  mkdir -p "$corpus/signed"
+  { cat key && printf '\0' && cat InRelease; } >"$corpus/signed/clear"
+  { cat key && printf '\0' && cat Release && printf '\0' && cat Release.gpg; } >"$corpus/signed/detached"
+  gpgconf --homedir "$home" --kill all
+  printf 'Package: a\nSource: b (1)\nVersion: 1:1.0-1\nArchitecture: amd64\nMulti-Arch: same\nPriority: optional\nEssential: yes\nPre-Depends: dpkg (>= 1.1)\nDepends: c | d:any (<< 2), e [arm64]\nProvides: f (= 1)\nFilename: pool/a_1.0-1_amd64.deb\nSize: 17\nSHA256: %s\nDescription: a\n more\n\nPackage: b\nVersion: 1\nArchitecture: all\nFilename: pool/b.deb\nSize: 1\nSHA256: %s\n' $digest $digest >packages
+  printf '# a\ndeb [arch=amd64 signed-by=/a.gpg] http://example.org/debian trixie main # b\ndeb-src http://example.org/debian trixie main\n' >one-line
+  printf 'Types: deb\nURIs: http://example.org/debian\nSuites: trixie\nComponents: main\nSigned-By: /a.gpg\n' >deb822
+  put index packages one-line deb822
+  printf 'version = 1\narchitecture = "amd64"\nsystem = "debian trixie"\n\n[request]\nbundle = "6.0"\ninstall = []\nrecommends = true\nmay-change = []\nrepositories = ["image"]\n\n[[repository]]\nurl = "http://example.org/debian"\nsuite = "trixie"\ncomponents = ["main"]\ndate = 1761955200\nrelease-sha256 = "%s"\nsigned-by = "0123456789ABCDEF0123456789ABCDEF01234567"\n\n[[package]]\nname = "a"\nversion = "1:1.0-1"\narchitecture = "amd64"\nurl = "http://example.org/debian/pool/a.deb"\nsize = 17\nsha256 = "%s"\nwhy = "client.bundle 6.0"\nrecommended = true\n' $digest $digest >lock
+  put lock lock
+}
+
 goldsmith=${GOLDSMITH:-$top/target/debug/goldsmith}
 if [ -z "${GOLDSMITH:-}" ]; then (cd "$top" && cargo build -q --locked); fi
 ext4_seeds
@@ -263,4 +289,5 @@ fat_seeds
 disk_seeds
 package_seeds
 other_seeds
+repository_seeds
 find "$corpus" -type f | wc -l

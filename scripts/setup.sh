@@ -1,8 +1,8 @@
 #!/bin/bash
 # Installs the Debian packages that the project needs and this machine lacks.
 #
-#   scripts/setup.sh [demo|test|bench|sbom]  for `make demo`; for that and the tests (the default); for that and `make bench`,
-#                                           or `make test-sbom`
+#   scripts/setup.sh [demo|test|bench|sbom|fleet]  for `make demo`; for that and the tests (the default); for that and `make bench`,
+#                                                 `make test-sbom` or `make test-fleet`
 #
 # Does nothing if all are installed. As an ordinary user it asks sudo; where that is not possible it reports what is missing.
 # What it will install is printed first. All packages are named in one call, so that apt cannot remove one to install another, and
@@ -25,16 +25,21 @@ if [ "$purpose" != demo ]; then
   # To check and to damage outputs.
   packages+=(mender-artifact openssl libarchive-tools busybox dash zip mount systemd acl attr libcap2-bin gdisk shellcheck)
   packages+=(bzip2 xz-utils zstd grub-common bmap-tools btrfs-progs parted cloud-guest-utils jq hostname)
-  packages+=(android-sdk-libsparse-utils u-boot-tools libubootenv-tool strace)
+  packages+=(android-sdk-libsparse-utils man-db u-boot-tools libubootenv-tool strace)
 fi
 if [ "$purpose" = bench ]; then
   # What others use for the same work.
-  packages+=(pigz xdelta3 python3)
+  packages+=(pigz libdeflate-tools xdelta3 python3)
 fi
 
 if [ "$purpose" = sbom ]; then
   # Where pip installs the validators of bills of materials.
   packages+=(python3 python3-venv)
+fi
+
+if [ "$purpose" = fleet ]; then
+  # Where pip installs client and server of the Remote Execution API, and what the server runs actions in.
+  packages+=(python3 python3-venv bubblewrap procps)
 fi
 
 fail() {

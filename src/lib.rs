@@ -39,6 +39,7 @@ pub mod migrate;
 
 // Facts and decisions: values to values.
 pub mod golden;
+pub mod init;
 pub mod lock;
 pub mod plan;
 pub mod resolve;
@@ -48,10 +49,12 @@ pub mod boot;
 pub mod dpkg;
 pub mod edit;
 
-// Outputs: written, checked and published; verified; flashed; the golden image examined.
+// Outputs: written, checked and published; verified; flashed; the golden image examined; many
+// conversions in one run.
 pub mod convert;
 pub mod doctor;
 pub mod flash;
+pub mod fleet;
 pub mod sbom;
 pub mod verify;
 

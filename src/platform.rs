@@ -269,6 +269,8 @@ pub enum Bootloader {
     UBoot,
     /// U-Boot, started by the firmware of a Raspberry Pi.
     UBootOnRaspberryPi,
+    /// The firmware of a Raspberry Pi by itself.
+    RpiTryboot,
 }
 
 #[cfg(test)]

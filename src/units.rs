@@ -116,11 +116,45 @@ fn scale(unit: &str) -> Result<u64, String> {
         "GB" => 1_000_000_000,
         "TB" => 1_000_000_000_000,
         _ => {
+            let meant = meant(unit).map(|unit| format!(": did you mean {unit}?"));
             return Err(format!(
-                "`{unit}` is not a unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)"
+                "`{unit}` is not a unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB){}",
+                meant.unwrap_or_default()
             ));
         }
     })
+}
+
+/// The unit that a text in other letters means: `gib`, `g`, `GBytes`, `mebibytes`.
+fn meant(unit: &str) -> Option<&'static str> {
+    let lower = unit.to_ascii_lowercase();
+    let binary = [
+        ("kibibyte", "KiB"),
+        ("mebibyte", "MiB"),
+        ("gibibyte", "GiB"),
+        ("tebibyte", "TiB"),
+    ];
+    let decimal = [
+        ("kilobyte", "kB"),
+        ("megabyte", "MB"),
+        ("gigabyte", "GB"),
+        ("terabyte", "TB"),
+    ];
+    let word = lower.strip_suffix('s').unwrap_or(&lower);
+    let named = binary
+        .iter()
+        .chain(&decimal)
+        .find(|(name, _)| *name == word);
+    if let Some((_, unit)) = named {
+        return Some(unit);
+    }
+    let position = "kmgt".find(lower.chars().next()?)?;
+    let (_, unit) = match lower.get(1..)? {
+        "" | "i" | "ib" | "ibs" | "ibyte" | "ibytes" => binary.get(position)?,
+        "b" | "bs" | "byte" | "bytes" => decimal.get(position)?,
+        _ => return None,
+    };
+    Some(unit)
 }
 
 /// Parses a size: `8 GiB`, `64MiB`, `4096`, `512 B`, `1.5 GiB`, also decimal `8

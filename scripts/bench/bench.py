@@ -69,6 +69,8 @@ managed = false
 
 def convert(card, form, *more):
     command = [GOLDSMITH, "convert", "-q", "-c", WORK / f"{card}.toml", "-n", "release", "--output-dir", ".", *more]
+    if "--cache" not in more:
+        command.append("--no-cache")
     command += ["-s", f'output.image="{IMAGE[form]}"', "-s", f'artifact.compression="{ARTIFACT[form]}"', WORK / "cards" / f"{card}.img"]
     return " ".join(f"'{part}'" for part in command)
 
@@ -115,7 +117,11 @@ def floors(root, form):
             copies = {"cp --sparse=always of the results": results} | copies
         return {name: "\n".join(f"cp --sparse=always '{file}' ." for file in files) for name, files in copies.items()}
     alone = {"gz": "pigz -6 -c", "xz": "xz -6 -T0 -c", "zst": "zstd -q -9 -T0 -c"}[form]
-    return {f"{alone[:-3]} alone": f"{alone} '{root}' >out", "our compressor alone": f"'{COMPRESS}' {ARTIFACT[form]} '{root}' out"}
+    rivals = {f"{alone[:-3]} alone": f"{alone} '{root}' >out"}
+    if form == "gz":
+        # It has one thread.
+        rivals["libdeflate-gzip -6 alone, in pieces"] = f"'{HERE}/in-pieces.sh' '{root}' libdeflate-gzip -6"
+    return rivals | {"our compressor alone": f"'{COMPRESS}' {ARTIFACT[form]} '{root}' out"}
 
 
 def compare():
@@ -227,7 +233,7 @@ def delta():
     (WORK / "mini.toml").write_text(config(8192))
     subprocess.run(["rm", "-rf", "--one-file-system", made], check=True)
     made.mkdir()
-    base = ["'" + str(GOLDSMITH) + "'", "convert", "-q", "-c", str(WORK / "mini.toml"), "-s", "output.rootfs=true", "-s", "artifact.compression=none"]
+    base = ["'" + str(GOLDSMITH) + "'", "convert", "-q", "--no-cache", "-c", str(WORK / "mini.toml"), "-s", "output.rootfs=true", "-s", "artifact.compression=none"]
     for release, image, more in (("1", MINI, []), ("2", MINI2, []), ("like", MINI2, ["--preserve-layout", str(made / "1.ext4")])):
         place = WORK / "run"
         measure(" ".join([*base, *more, "-n", f"release-{release[0]}", "-s", "output.name=r", "--output-dir", ".", str(image)]), place, {})

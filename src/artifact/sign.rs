@@ -39,6 +39,14 @@ pub enum KeyError {
         /// `private key` or `public key`.
         wanted: &'static str,
     },
+    /// The file holds something else that has to do with keys.
+    #[error("the file holds {what}")]
+    Other {
+        /// What it holds.
+        what: &'static str,
+        /// The way to a key that can be used, as an imperative.
+        way: &'static str,
+    },
     /// The key is encrypted with a password.
     #[error("the private key is encrypted, which is not supported")]
     Encrypted,
@@ -57,6 +65,57 @@ fn unusable(kind: &'static str, why: impl fmt::Display) -> KeyError {
         kind,
         why: why.to_string(),
     }
+}
+
+/// The error for a private key in PKCS #8 of another algorithm, which the decoder names by its OID
+/// (RFC 8410, section 3; RFC 5480, section 2.1.1).
+fn of_other_kind(text: &str, error: impl fmt::Display) -> KeyError {
+    let what = if text.contains("1.3.101.112") {
+        "an Ed25519 key, which update clients do not verify"
+    } else if text.contains("1.2.840.10045.2.1") {
+        "an EC key of another curve than P-256"
+    } else {
+        return unusable("private key (RSA or P-256)", error);
+    };
+    KeyError::Other { what, way: NEW_KEY }
+}
+
+/// How to make a key.
+const NEW_KEY: &str = "make one that can be used: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out artifact.key`";
+
+/// What a file without a private key in PEM form holds.
+fn other(text: &str) -> KeyError {
+    let own_half =
+        "the private key of this pair signs; this one belongs in server.verify-key, in PEM form";
+    let kinds = [
+        (
+            "-----BEGIN OPENSSH PRIVATE KEY-----",
+            "a private key in the form of OpenSSH",
+            "convert a copy of it: `ssh-keygen -p -m PEM -f COPY`; a key of kind ed25519 cannot be converted, make another one",
+        ),
+        ("PUBLIC KEY-----", "a public key", own_half),
+        ("ssh-rsa ", "a public key of OpenSSH", own_half),
+        ("ssh-ed25519 ", "a public key of OpenSSH", NEW_KEY),
+        ("ecdsa-sha2-", "a public key of OpenSSH", own_half),
+        (
+            "-----BEGIN CERTIFICATE-----",
+            "a certificate",
+            "name the private key that belongs to it",
+        ),
+        ("-----BEGIN PGP ", "an OpenPGP key", NEW_KEY),
+        (
+            "PuTTY-User-Key-File",
+            "a private key in the form of PuTTY",
+            "export it: `puttygen KEY -O private-openssh -o artifact.key`",
+        ),
+    ];
+    let found = kinds.into_iter().find(|(mark, ..)| text.contains(mark));
+    found.map_or(
+        KeyError::Absent {
+            wanted: "private key",
+        },
+        |(_, what, way)| KeyError::Other { what, way },
+    )
 }
 
 /// The first PEM block with one of `labels`; other blocks such as `EC PARAMETERS` are skipped.
@@ -185,9 +244,7 @@ impl Signer {
             "PRIVATE KEY",
             "ENCRYPTED PRIVATE KEY",
         ];
-        let (label, block) = block(pem, &labels).ok_or(KeyError::Absent {
-            wanted: "private key",
-        })?;
+        let (label, block) = block(pem, &labels).ok_or_else(|| other(pem))?;
         if label == "ENCRYPTED PRIVATE KEY" || block.contains("Proc-Type: 4,ENCRYPTED") {
             return Err(KeyError::Encrypted);
         }
@@ -204,7 +261,7 @@ impl Signer {
                 Ok(key) => Ok(ec(key)),
                 Err(_) => rsa::PrivateKey::from_pkcs8_pem(block)
                     .map(rsa)
-                    .map_err(|e| unusable("private key (RSA or P-256)", e)),
+                    .map_err(|e| of_other_kind(&e.to_string(), e)),
             },
         }
     }

@@ -4,9 +4,11 @@
 pub mod common;
 pub mod grub;
 pub mod state;
+pub mod tryboot;
 pub mod uboot;
 
 use crate::problem::Problems;
+use crate::tree::Tree;
 use crate::tree::editor::TreeEditor;
 
 /// A boot loader to integrate, with the values of the plan that this depends on.
@@ -16,6 +18,8 @@ pub enum Integration<'c> {
     GrubEfi(grub::GrubOptions<'c>),
     /// U-Boot, started by a board's firmware or boot ROM.
     UBoot(uboot::UBootOptions<'c>),
+    /// The firmware of a Raspberry Pi, which chooses by itself.
+    RpiTryboot(tryboot::TrybootOptions<'c>),
 }
 
 /// Result of an integration.
@@ -25,6 +29,8 @@ pub enum InstalledLoader {
     GrubEfi(grub::InstalledGrub),
     /// U-Boot, started by a board's firmware or boot ROM.
     UBoot(uboot::InstalledUBoot),
+    /// The firmware of a Raspberry Pi, which chooses by itself.
+    RpiTryboot(tryboot::InstalledTryboot),
 }
 
 impl Integration<'_> {
@@ -44,6 +50,9 @@ impl Integration<'_> {
             Self::UBoot(options) => {
                 uboot::integrate(root, boot, options).map(InstalledLoader::UBoot)
             }
+            Self::RpiTryboot(options) => {
+                tryboot::integrate(root, boot, options).map(InstalledLoader::RpiTryboot)
+            }
         }
     }
 }
@@ -55,6 +64,7 @@ impl InstalledLoader {
         match self {
             Self::GrubEfi(_) => "grub-efi",
             Self::UBoot(_) => "u-boot",
+            Self::RpiTryboot(_) => "rpi-tryboot",
         }
     }
 
@@ -64,6 +74,7 @@ impl InstalledLoader {
         match self {
             Self::GrubEfi(grub) => &grub.grub,
             Self::UBoot(uboot) => &uboot.program,
+            Self::RpiTryboot(_) => "the firmware of the board",
         }
     }
 
@@ -72,7 +83,7 @@ impl InstalledLoader {
     pub fn secure_boot(&self) -> bool {
         match self {
             Self::GrubEfi(grub) => grub.secure_boot,
-            Self::UBoot(_) => false,
+            Self::UBoot(_) | Self::RpiTryboot(_) => false,
         }
     }
 
@@ -82,6 +93,7 @@ impl InstalledLoader {
         match self {
             Self::GrubEfi(grub) => &grub.kernel,
             Self::UBoot(uboot) => &uboot.kernel,
+            Self::RpiTryboot(tryboot) => &tryboot.kernel,
         }
     }
 
@@ -91,6 +103,7 @@ impl InstalledLoader {
         match self {
             Self::GrubEfi(grub) => &grub.arguments,
             Self::UBoot(uboot) => &uboot.arguments,
+            Self::RpiTryboot(tryboot) => &tryboot.arguments,
         }
     }
 
@@ -100,6 +113,7 @@ impl InstalledLoader {
         match self {
             Self::GrubEfi(grub) => &grub.arguments_from,
             Self::UBoot(uboot) => &uboot.arguments_from,
+            Self::RpiTryboot(tryboot) => &tryboot.arguments_from,
         }
     }
 
@@ -108,7 +122,7 @@ impl InstalledLoader {
     #[must_use]
     pub fn device_tree(&self) -> (Option<&str>, &[String]) {
         match self {
-            Self::GrubEfi(_) => (None, &[]),
+            Self::GrubEfi(_) | Self::RpiTryboot(_) => (None, &[]),
             Self::UBoot(uboot) => (uboot.device_tree.as_deref(), &uboot.overlays),
         }
     }
@@ -120,6 +134,16 @@ impl InstalledLoader {
         match self {
             Self::GrubEfi(_) => grub::environment::copies().to_vec(),
             Self::UBoot(uboot) => uboot.environment.clone(),
+            Self::RpiTryboot(_) => vec!["/config.txt".to_owned()],
+        }
+    }
+
+    /// The room that the boot partition needs besides its files, since updates write there (bytes).
+    #[must_use]
+    pub fn room_for_updates(&self, boot: &Tree) -> u64 {
+        match self {
+            Self::GrubEfi(_) | Self::UBoot(_) => 0,
+            Self::RpiTryboot(_) => tryboot::in_flight(boot),
         }
     }
 
@@ -129,13 +153,14 @@ impl InstalledLoader {
         match self {
             Self::GrubEfi(grub) => &grub.warnings,
             Self::UBoot(uboot) => &uboot.warnings,
+            Self::RpiTryboot(tryboot) => &tryboot.warnings,
         }
     }
 
     /// The files among those that the user accepts in which there is something to accept.
     pub fn accepted(&self) -> impl Iterator<Item = &str> {
         let accepted = match self {
-            Self::GrubEfi(_) => &[],
+            Self::GrubEfi(_) | Self::RpiTryboot(_) => &[],
             Self::UBoot(uboot) => &uboot.accepted[..],
         };
         accepted.iter().map(String::as_str)
@@ -147,6 +172,7 @@ impl InstalledLoader {
         match self {
             Self::GrubEfi(grub) => &grub.notes,
             Self::UBoot(uboot) => &uboot.notes,
+            Self::RpiTryboot(tryboot) => &tryboot.notes,
         }
     }
 }

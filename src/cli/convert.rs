@@ -1,19 +1,19 @@
 //! `goldsmith convert`.
 
+use super::cache::CacheArgs;
 use super::input::ConversionArgs;
 use super::{print, progress};
-use crate::compress::cache::Cache;
-use crate::convert::{self, WriteOptions};
-use crate::units::parse_large_size;
+use crate::compress::cache::CacheUsage;
+use crate::convert::{self, Record, WriteOptions};
 use clap::Args;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Convert a golden image into an A/B image and an update Artifact
 ///
 /// Writes NAME.img, its block map NAME.img.bmap, NAME.mender and NAME.json, where NAME is
 /// <image>-<device type>-<artifact name>, and prints their paths. Files appear under these names
-/// only once all of them are complete; they replace files of an earlier conversion.
+/// only once all of them are complete; they replace files of an earlier conversion. With
+/// output.image="none" there is no image and no block map.
 #[derive(Args, Debug)]
 pub(super) struct ConvertArgs {
     #[command(flatten)]
@@ -21,32 +21,26 @@ pub(super) struct ConvertArgs {
     /// Only read the results back; by default they also have to pass the checks of `verify`
     #[arg(long)]
     no_verify: bool,
-    /// Directory that keeps compressed data for the next conversion, which then compresses only
-    /// what changed; does not affect the results
-    #[arg(long, value_name = "DIR")]
-    cache: Option<PathBuf>,
-    /// Largest size of the cache; the least recently used data is removed
-    #[arg(long, value_name = "SIZE", default_value = "4 GiB", value_parser = parse_large_size)]
-    cache_size: u64,
+    #[command(flatten)]
+    cache: CacheArgs,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
     let report = progress::report(args.input.quiet);
-    let cache = args.cache.as_deref();
-    let cache = cache.map(|dir| Cache::open(dir, args.cache_size));
-    let cache = cache.transpose()?;
-    let options = WriteOptions {
-        jobs: args.input.jobs(),
-        verify: !args.no_verify,
-        cache: cache.as_ref(),
-    };
-    let conversion = args.input.request(true, &*report, |request, input| {
-        convert::convert(request, input, &args.input.output_dir, options)
+    let (conversion, usage) = args.input.request(true, &*report, |request, input| {
+        let cache = args.cache.open(&request.plan.config.cache, &*report)?;
+        let options = WriteOptions {
+            jobs: args.input.jobs(),
+            verify: !args.no_verify,
+            cache: cache.as_ref(),
+        };
+        let conversion = convert::convert(request, input, &args.input.output_dir, options)?;
+        Ok((conversion, cache.map(|cache| cache.usage())))
     })?;
     drop(report);
     if args.input.json {
-        print(&conversion.record.json()?)?;
+        print(&json(&conversion.record, usage)?)?;
     } else {
         print(
             &conversion
@@ -57,4 +51,14 @@ pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
         )?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The record, and what came from the cache: the file has none of that, since a cache changes no
+/// byte of a result.
+fn json(record: &Record, usage: Option<CacheUsage>) -> serde_json::Result<String> {
+    let mut value = serde_json::to_value(record)?;
+    if let Some(usage) = usage {
+        value["cache"] = serde_json::to_value(usage)?;
+    }
+    Ok(format!("{}\n", serde_json::to_string_pretty(&value)?))
 }

@@ -3,6 +3,7 @@
 
 use crate::config::{self, Config};
 use crate::convert::Request;
+pub(super) use crate::convert::read_record;
 use crate::golden::Golden;
 use crate::image::source;
 use crate::input_file;
@@ -11,6 +12,7 @@ use crate::plan::{self, PlanRequest, file_layout};
 use crate::problem::{Problem, Usage};
 use crate::report::Report;
 use crate::repository::default_cache_dir;
+use crate::tree::host::Modes;
 use crate::units::{human, parse_large_size};
 use anyhow::Context;
 use clap::{Args, value_parser};
@@ -18,8 +20,11 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The largest record that is read (bytes).
-const RECORD_MAX: u64 = 16 << 20;
+/// The largest list of permission bits that is read (bytes).
+const MODES_MAX: u64 = 64 << 20;
+
+/// The name of a release that has none yet.
+pub(super) const UNNAMED: &str = "unnamed";
 
 /// The arguments of `convert` and `plan`
 #[derive(Args, Debug)]
@@ -34,7 +39,7 @@ pub(super) struct ConversionArgs {
     /// Set one key, as in storage.size="8 GiB"; may be repeated, overrides all files
     #[arg(short, long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Name of the release
+    /// Name of the release; `plan` shows `unnamed` without one
     #[arg(short = 'n', long, value_name = "NAME", value_parser = config::name)]
     artifact_name: Option<String>,
     /// Check that devices running this earlier release (its .json) can install the new one
@@ -44,6 +49,9 @@ pub(super) struct ConversionArgs {
     /// layout), to keep deltas small
     #[arg(long, value_name = "OLDER", alias = "like")]
     preserve_layout: Option<PathBuf>,
+    /// Permission bits of the overlays' files, as `fleet plan` lists them for stores that keep none
+    #[arg(long, value_name = "FILE")]
+    file_modes: Option<PathBuf>,
     /// Directory of the package cache that `fetch` filled [default: goldsmith/packages in the
     /// user's cache directory]
     #[arg(long, value_name = "DIR")]
@@ -103,6 +111,12 @@ impl ImageArgs {
 impl ConversionArgs {
     /// The merged configuration.
     pub(super) fn config(&self) -> anyhow::Result<Config> {
+        self.config_over(&[])
+    }
+
+    /// The merged configuration; `defaults` (each `key.path=value`) hold where nothing else sets a
+    /// key.
+    fn config_over(&self, defaults: &[&str]) -> anyhow::Result<Config> {
         let mut sets = self.set.clone();
         // `--artifact-name` is short for `--set artifact.name=`, and overrides it.
         sets.extend(
@@ -110,7 +124,7 @@ impl ConversionArgs {
                 .as_ref()
                 .map(|name| format!("artifact.name={}", config::quoted(name))),
         );
-        config::load(&self.config, &sets)
+        config::load_over(defaults, &self.config, &sets)
             .map_err(|config::ConfigError(problems)| Usage(problems).into())
     }
 
@@ -125,16 +139,21 @@ impl ConversionArgs {
         plan::with_board(&config, &golden)
     }
 
-    /// Calls `convert` with the conversion that the arguments ask for; hooks run if `run_hooks`.
+    /// Calls `convert` with the conversion that the arguments ask for. If `make`, results will be
+    /// made of it: it needs the name of a release, and hooks run.
     pub(super) fn request<T>(
         &self,
-        run_hooks: bool,
+        make: bool,
         report: &dyn Report,
         convert: impl FnOnce(&Request, source::InputImage) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let config = self.config()?;
+        // A plan needs no name yet.
+        let unnamed = format!("artifact.name=\"{UNNAMED}\"");
+        let defaults = [unnamed.as_str()].into_iter().filter(|_| !make);
+        let config = self.config_over(&defaults.collect::<Vec<_>>())?;
         let package_cache = package_cache(self.package_cache.as_deref(), &config)?;
         let layout = self.preserve_layout.as_deref().map(file_layout::read);
+        let modes = self.file_modes.as_deref().map(file_modes);
         let earlier = self.upgrade_from.as_deref();
         let earlier = earlier
             .map(|path| read_record(path).map(|record| (path, record)))
@@ -146,12 +165,14 @@ impl ConversionArgs {
                     disk: &self.disk,
                     overlays: &self.overlay,
                     preserve_layout: layout.transpose()?.map(Arc::new),
+                    modes: Arc::new(modes.transpose()?.unwrap_or_default()),
                     package_cache: &package_cache,
                     epoch: epoch()?,
                 },
             },
-            run_hooks,
+            run_hooks: make,
             upgrade_from: earlier.as_ref().map(|(path, record)| (*path, record)),
+            shared: None,
             strict: self.strict,
             report,
         };
@@ -159,13 +180,7 @@ impl ConversionArgs {
     }
 
     fn open(&self, config: &Config, report: &dyn Report) -> anyhow::Result<source::InputImage> {
-        // A golden image may come from a larger disk than the new one; eight times its size is an
-        // archive made to fill the disk.
-        let limit = SizeLimit {
-            bytes: config.storage.size.saturating_mul(8),
-            hint: "raise storage.size: an image may unpack to eight times that size",
-        };
-        open(&self.disk, &self.output_dir, limit, self.jobs(), report)
+        open_golden(&self.disk, &self.output_dir, config, self.jobs(), report)
     }
 
     /// The number of threads to use.
@@ -175,8 +190,34 @@ impl ConversionArgs {
 }
 
 /// The number of processors, or 1 if it cannot be determined.
-fn processors() -> usize {
+pub(super) fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// Reads the permission bits of overlays.
+fn file_modes(path: &Path) -> anyhow::Result<Modes> {
+    let text = input_file::read_text(path, MODES_MAX, "a list of permission bits");
+    let text = text.with_context(|| format!("reading {}", path.display()))?;
+    let problem = |what| Usage::from(Problem::new(format!("{}, {what}", path.display())));
+    Ok(Modes::parse(&text).map_err(problem)?)
+}
+
+/// Opens the golden image of a conversion by `config`; if it has to be unpacked, `jobs` threads
+/// write it to a temporary file in `spool`.
+pub(super) fn open_golden(
+    image: &Path,
+    spool: &Path,
+    config: &Config,
+    jobs: usize,
+    report: &dyn Report,
+) -> anyhow::Result<source::InputImage> {
+    // A golden image may come from a larger disk than the new one; eight times its size is an
+    // archive made to fill the disk.
+    let limit = SizeLimit {
+        bytes: config.storage.size.saturating_mul(8),
+        hint: "raise storage.size: an image may unpack to eight times that size",
+    };
+    open(image, spool, limit, jobs, report)
 }
 
 /// How large a compressed image may become.
@@ -250,15 +291,8 @@ pub(super) fn package_cache(given: Option<&Path>, config: &Config) -> anyhow::Re
     }
 }
 
-/// Reads the record of an earlier release.
-pub(super) fn read_record(path: &Path) -> anyhow::Result<serde_json::Value> {
-    let context = || format!("reading the record {}", path.display());
-    let bytes = input_file::read(path, RECORD_MAX, "a record").with_context(context)?;
-    serde_json::from_slice(&bytes).with_context(context)
-}
-
 /// `SOURCE_DATE_EPOCH`, see reproducible-builds.org.
-fn epoch() -> anyhow::Result<Option<i64>> {
+pub(super) fn epoch() -> anyhow::Result<Option<i64>> {
     let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH") else {
         return Ok(None);
     };

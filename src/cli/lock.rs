@@ -9,8 +9,7 @@ use crate::plan::packages::lock_request;
 use crate::plan::{self};
 use crate::problem::{Problem, Problems, Usage};
 use crate::repository::{Client, ClientOptions, Download, FetchError, PackageCache};
-use crate::units::human;
-use anyhow::Context;
+use crate::units::{counted, human};
 use clap::{Args, value_parser};
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -54,7 +53,7 @@ pub(super) struct FetchArgs {
 
 /// The configuration, for commands that need no more of it.
 #[derive(Args, Debug)]
-struct ConfigArgs {
+pub(super) struct ConfigArgs {
     /// Configuration file, or the name of a built-in board; may be repeated, later ones override
     /// earlier ones
     #[arg(short, long, value_name = "FILE", required = true)]
@@ -65,7 +64,7 @@ struct ConfigArgs {
 }
 
 impl ConfigArgs {
-    fn load(&self) -> anyhow::Result<Config> {
+    pub(super) fn load(&self) -> anyhow::Result<Config> {
         let loaded = config::load(&self.config, &self.set);
         loaded.map_err(|config::ConfigError(problems)| Usage(problems).into())
     }
@@ -99,10 +98,10 @@ pub(super) fn run(args: &LockArgs) -> anyhow::Result<ExitCode> {
     for note in &locked.notes {
         report.note(note);
     }
-    locked
-        .file
-        .write(&path)
-        .with_context(|| format!("writing the lock file {}", path.display()))?;
+    locked.file.write(&path).map_err(|error| {
+        let message = format!("writing the lock file {}: {error}", path.display());
+        Problem::new(message).hint("name another file with client.lock-file")
+    })?;
     drop(report);
     print(&text(&locked.file, earlier.as_ref()))?;
     print(&format!("{}\n", path.display()))?;
@@ -148,7 +147,12 @@ fn text(lock: &LockFile, earlier: Option<&LockFile>) -> String {
         );
         size += package.size;
     }
-    let _ = writeln!(out, "{} packages, {}", lock.packages.len(), human(size));
+    let _ = writeln!(
+        out,
+        "{}, {}",
+        counted(lock.packages.len(), "package", "packages"),
+        human(size)
+    );
     out
 }
 
@@ -160,7 +164,7 @@ pub(super) fn fetch(args: &FetchArgs) -> anyhow::Result<ExitCode> {
     let path = config.lock_file();
     let lock = LockFile::read(&path)?;
     // The golden image is not known here: `plan` compares its architecture.
-    lock.check(&path, &request, &lock.architecture)?;
+    lock.check(&path, &request, &lock.architecture, &lock.system)?;
     let cache = PackageCache::open(&package_cache(args.package_cache.as_deref(), &config)?);
     let downloads = lock.packages.iter().filter_map(|package| {
         Some(Download {

@@ -20,6 +20,42 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
 /// The text for standard error.
 #[must_use]
 pub fn render(error: &anyhow::Error) -> String {
+    let (context, problems) = of_error(error);
+    problems
+        .iter()
+        .map(|problem| message(&context, problem))
+        .collect()
+}
+
+/// The problems of an error, each with the context of the error in its message.
+#[must_use]
+pub fn problems(error: &anyhow::Error) -> Vec<Problem> {
+    let (context, problems) = of_error(error);
+    let whole = |problem: Problem| Problem {
+        message: without_number(&[&context[..], &[problem.message]].concat().join(": "))
+            .into_owned(),
+        hint: problem.hint,
+    };
+    problems.into_iter().map(whole).collect()
+}
+
+/// The object that standard output gets with `--json`: `errors`, each with `message` and, where
+/// there is one, `hint`; and `exit-code`.
+#[must_use]
+pub fn json(error: &anyhow::Error) -> String {
+    let errors = problems(error).into_iter().map(|problem| {
+        let mut object = serde_json::Map::new();
+        object.insert("message".to_owned(), problem.message.into());
+        object.extend(problem.hint.map(|hint| ("hint".to_owned(), hint.into())));
+        serde_json::Value::Object(object)
+    });
+    let errors: Vec<serde_json::Value> = errors.collect();
+    let object = serde_json::json!({ "errors": errors, "exit-code": exit_code(error) });
+    format!("{object:#}\n")
+}
+
+/// The context of an error, and its problems.
+fn of_error(error: &anyhow::Error) -> (Vec<String>, Vec<Problem>) {
     let causes: Vec<&(dyn Error + 'static)> = error.chain().collect();
     let mut context: Vec<String> = Vec::new();
     let hint = causes.iter().find_map(|cause| hint(*cause));
@@ -34,10 +70,7 @@ pub fn render(error: &anyhow::Error) -> String {
                     .map(|problem| vec![problem.clone()])
             });
         if let Some(problems) = problems {
-            return problems
-                .iter()
-                .map(|problem| message(&context, problem))
-                .collect();
+            return (context, problems);
         }
         let text = cause.to_string();
         // Some errors repeat their cause, and some causes repeat the context.
@@ -53,7 +86,7 @@ pub fn render(error: &anyhow::Error) -> String {
         message: context.pop().unwrap_or_default(),
         hint,
     };
-    message(&context, &problem)
+    (context, vec![problem])
 }
 
 /// The hint of a format's error, which may be wrapped in an I/O error.

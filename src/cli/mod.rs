@@ -2,15 +2,21 @@
 
 pub mod artifact;
 pub mod boards;
+mod cache;
+mod check;
 mod convert;
 mod doctor;
 mod flash;
+mod fleet;
 mod golden_partitions;
+mod init;
 mod input;
 mod inspect;
+mod install;
 mod lock;
 pub mod message;
 mod migrate;
+mod mistake;
 mod plan;
 mod progress;
 mod verify;
@@ -41,9 +47,12 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::InitArgs),
+    Check(check::CheckArgs),
     Convert(convert::ConvertArgs),
     Plan(plan::PlanArgs),
     Flash(flash::FlashArgs),
+    Fleet(fleet::FleetArgs),
     Lock(lock::LockArgs),
     Fetch(lock::FetchArgs),
     Doctor(doctor::DoctorArgs),
@@ -52,6 +61,8 @@ enum Command {
     Artifact(artifact::ArtifactArgs),
     Boards(boards::BoardsArgs),
     Migrate(migrate::MigrateArgs),
+    Completions(install::CompletionsArgs),
+    Man(install::ManArgs),
 }
 
 /// Every command as it is typed after `goldsmith`, such as `artifact show`. The first one is empty:
@@ -80,7 +91,10 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // If it cannot be printed (a closed pipe), that cannot be reported either.
-            let _ = error.print();
+            let _ = match mistake::explained(&error) {
+                Some(text) => io::stderr().write_all(text.as_bytes()),
+                None => error.print(),
+            };
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
@@ -89,6 +103,10 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             let _ = io::stderr().write_all(message::render(&error).as_bytes());
+            // A program that reads standard output gets an object in any case.
+            if std::env::args_os().any(|argument| argument == "--json") {
+                let _ = print(&message::json(&error));
+            }
             ExitCode::from(message::exit_code(&error))
         }
     }
@@ -112,9 +130,12 @@ fn random_numbers() -> anyhow::Result<()> {
 
 fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Init(args) => init::run(args),
+        Command::Check(args) => check::run(args),
         Command::Convert(args) => convert::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Flash(args) => flash::run(args),
+        Command::Fleet(args) => fleet::run(args),
         Command::Lock(args) => lock::run(args),
         Command::Fetch(args) => lock::fetch(args),
         Command::Doctor(args) => doctor::run(args),
@@ -123,6 +144,8 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Artifact(args) => artifact::run(args),
         Command::Boards(args) => boards::run(args),
         Command::Migrate(args) => migrate::run(args),
+        Command::Completions(args) => install::completions(args),
+        Command::Man(args) => install::man(args),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `goldsmith plan`: shows what a conversion would do.
 
-use super::input::ConversionArgs;
+use super::input::{ConversionArgs, UNNAMED};
 use super::{golden_partitions, print, progress};
 use crate::bundle;
 use crate::convert::{self, Prepared, Record};
@@ -29,6 +29,9 @@ pub(super) fn run(args: &PlanArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let prepared = args.input.request(false, &*report, convert::prepare)?;
+    if prepared.plan.artifact.name == UNNAMED {
+        report.note("the release has no name yet; convert needs one: --artifact-name release-1");
+    }
     drop(report);
     prepared.check_outputs(&args.input.output_dir)?;
     let record = Record::new(&prepared);
@@ -56,15 +59,18 @@ fn text(prepared: &Prepared, record: &Record) -> String {
     }
     references_text(&mut out, record);
     let output = &prepared.plan.output;
-    let block_map = match output.block_map {
-        true => format!("{}.img.bmap, ", prepared.plan.name),
-        false => String::new(),
-    };
-    let _ = writeln!(
-        out,
-        "\nWould write {0}.{1}, {2}{0}.mender, {0}.json",
-        prepared.plan.name, output.extension, block_map
-    );
+    let block_map = output.block_map.then_some("img.bmap");
+    let extensions = [output.extension, block_map, Some("mender"), Some("json")];
+    let more = [
+        output.rootfs.then_some("ext4"),
+        output.file_layout.then_some("places"),
+    ];
+    let files = extensions.into_iter().chain(more).flatten();
+    let files = files.chain(output.sbom.extensions());
+    let files: Vec<String> = files
+        .map(|extension| format!("{}.{extension}", prepared.plan.name))
+        .collect();
+    let _ = writeln!(out, "\nWould write {}", files.join(", "));
     out
 }
 

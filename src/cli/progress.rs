@@ -2,7 +2,7 @@
 //! warnings alone.
 
 use crate::report::Report;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
@@ -123,5 +123,111 @@ impl Report for Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         self.with(ProgressBar::finish_and_clear);
+    }
+}
+
+/// The progress of many conversions at once: every line begins with the name of its conversion, and
+/// each has a bar of its own.
+#[derive(Debug)]
+pub(super) struct Many {
+    quiet: bool,
+    /// The bars, on a terminal.
+    bars: Option<MultiProgress>,
+}
+
+impl Many {
+    /// The progress that suits standard error.
+    pub(super) fn new(quiet: bool) -> Self {
+        let terminal = !quiet && std::io::stderr().is_terminal();
+        Self {
+            quiet,
+            bars: terminal.then(MultiProgress::new),
+        }
+    }
+
+    /// The report of the conversion with this name.
+    pub(super) fn report(&self, name: &str) -> Box<dyn Report> {
+        Box::new(OneOfMany {
+            name: name.to_owned(),
+            quiet: self.quiet,
+            bars: self.bars.clone(),
+            bar: Mutex::new(None),
+        })
+    }
+}
+
+/// One of [`Many`].
+#[derive(Debug)]
+struct OneOfMany {
+    name: String,
+    quiet: bool,
+    bars: Option<MultiProgress>,
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+impl OneOfMany {
+    fn print(&self, text: &str) {
+        let text = format!("{}: {text}", self.name);
+        match &self.bars {
+            Some(bars) => bars.suspend(|| line(&text)),
+            None => line(&text),
+        }
+    }
+
+    /// Replaces the bar of this conversion.
+    fn replace(&self, bar: Option<ProgressBar>) {
+        let mut own = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(old), Some(bars)) = (own.take(), &self.bars) {
+            old.finish_and_clear();
+            bars.remove(&old);
+        }
+        *own = bar;
+    }
+}
+
+impl Report for OneOfMany {
+    fn step(&self, name: &str, total: Option<u64>) {
+        let Some(bars) = &self.bars else {
+            if !self.quiet {
+                self.print(name);
+            }
+            return;
+        };
+        let style = match total {
+            Some(_) => "{msg} {wide_bar} {bytes:>11} of {total_bytes}",
+            None => "{msg}",
+        };
+        let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
+        bar.set_style(
+            ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
+        self.replace(None);
+        let bar = bars.add(bar);
+        bar.set_message(format!("{}: {name}", self.name));
+        bar.tick();
+        self.replace(Some(bar));
+    }
+
+    fn advance(&self, bytes: u64) {
+        let bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bar) = &*bar {
+            bar.inc(bytes);
+        }
+    }
+
+    fn warn(&self, message: &str) {
+        self.print(&format!("warning: {message}"));
+    }
+
+    fn note(&self, message: &str) {
+        if !self.quiet {
+            self.print(&format!("note: {message}"));
+        }
+    }
+}
+
+impl Drop for OneOfMany {
+    fn drop(&mut self) {
+        self.replace(None);
     }
 }

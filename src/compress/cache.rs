@@ -15,9 +15,11 @@ use crate::report::Report;
 use crate::stream::Codec;
 use crate::units::human;
 use blake3::Hasher;
+use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -27,6 +29,28 @@ const HEAD: usize = 32;
 /// Prefix of the names of files that are still being written.
 const PREFIX: &str = ".goldsmith-";
 const LOCK: &str = ".lock";
+/// Part of the free space that the cache of a user may take, at most one in this many bytes: the
+/// results may be going to the same filesystem.
+const FREE_SHARE: u64 = 4;
+/// Permissions with which others than the owner may change a directory.
+const OTHERS_WRITE: u32 = 0o022;
+
+/// What a run took from its cache and added to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CacheUsage {
+    /// Frames that were there.
+    pub reused_frames: u64,
+    /// Length of their uncompressed data (bytes).
+    pub reused_bytes: u64,
+    /// Frames that were compressed, because they were not there or damaged.
+    pub compressed_frames: u64,
+    /// Length of their uncompressed data (bytes).
+    pub compressed_bytes: u64,
+    /// Frames that were there and damaged.
+    pub damaged_frames: u64,
+    /// Total size of the cache (bytes).
+    pub size: u64,
+}
 
 /// An open cache.
 #[derive(Debug)]
@@ -50,10 +74,8 @@ struct State {
     known: HashMap<Key, (SystemTime, u64)>,
     /// Fingerprint of each codec that was used, see [`Cache::codec_mark`].
     marks: Vec<(Codec, Key)>,
-    /// Number of frames found, made and found damaged.
-    found: usize,
-    made: usize,
-    damaged: usize,
+    /// What happened, but for the size.
+    usage: CacheUsage,
     /// The first reason why a frame could not be kept.
     fault: Option<String>,
 }
@@ -65,10 +87,7 @@ impl Cache {
     /// # Errors
     /// A [`Problem`] if the directory cannot be used.
     pub fn open(dir: &Path, max_size: u64) -> Result<Self, Problem> {
-        let unusable = |e: io::Error| {
-            Problem::new(format!("the cache {} cannot be used: {e}", dir.display()))
-                .hint("choose another directory with --cache, or omit the option")
-        };
+        let unusable = |e: io::Error| unusable(dir, &e);
         std::fs::create_dir_all(dir).map_err(unusable)?;
         let lock = OpenOptions::new()
             .create(true)
@@ -109,43 +128,108 @@ impl Cache {
         Ok(cache)
     }
 
+    /// Opens the cache of the user who runs this, in `dir`, of at most `max_size` bytes and a part
+    /// of the free space. A missing directory is created for that user alone.
+    ///
+    /// # Errors
+    /// A [`Problem`] if the directory cannot be used; if others could put wrong frames into it; if
+    /// root would leave files in a directory of someone else, as `sudo` with the home directory of
+    /// the user who called it.
+    pub fn open_own(dir: &Path, max_size: u64) -> Result<Self, Problem> {
+        let unusable_here = |e: io::Error| unusable(dir, &e);
+        let user = rustix::process::geteuid();
+        let parent = dir.ancestors().find(|dir| dir.exists());
+        if let Some(parent) = parent.filter(|_| user.is_root()) {
+            let owner = parent.metadata().map_err(unusable_here)?.uid();
+            if owner != user.as_raw() {
+                let text = format!("root would leave files in a directory of user {owner}");
+                return Err(unusable(dir, &text));
+            }
+        }
+        let mut builder = DirBuilder::new();
+        let created = builder.recursive(true).mode(0o700).create(dir);
+        created.map_err(unusable_here)?;
+        let metadata = dir.metadata().map_err(unusable_here)?;
+        if metadata.uid() != user.as_raw() {
+            let text = format!("it belongs to user {}", metadata.uid());
+            return Err(unusable(dir, &text));
+        }
+        if metadata.mode() & OTHERS_WRITE != 0 {
+            return Err(unusable(dir, &"others can write to it"));
+        }
+        let free = rustix::fs::statvfs(dir).map_err(|e| unusable(dir, &e))?;
+        let free = free.f_bavail.saturating_mul(free.f_frsize);
+        let mut cache = Self::open(dir, max_size)?;
+        let share = free.saturating_add(cache.state().total) / FREE_SHARE;
+        cache.max_size = max_size.min(share);
+        cache.make_room(&mut cache.state(), 0);
+        Ok(cache)
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What was taken from the cache and added to it since it was opened.
+    pub fn usage(&self) -> CacheUsage {
+        let state = self.state();
+        CacheUsage {
+            size: state.total,
+            ..state.usage
+        }
+    }
+
     /// The frame of `plain`, from the cache or compressed now.
     ///
     /// # Errors
     /// Errors of the compressor.
     pub(crate) fn frame(&self, codec: Codec, plain: &[u8]) -> io::Result<Vec<u8>> {
         let key = self.key(codec, plain)?;
+        let len = plain.len() as u64;
         if let Some(frame) = self.find(&key) {
+            let usage = &mut self.state().usage;
+            usage.reused_frames += 1;
+            usage.reused_bytes += len;
             return Ok(frame);
         }
         let frame = codec.compress_verified(plain)?;
+        {
+            let usage = &mut self.state().usage;
+            usage.compressed_frames += 1;
+            usage.compressed_bytes += len;
+        }
         if let Err(e) = self.store(&key, &frame) {
             self.state().fault.get_or_insert_with(|| e.to_string());
         }
         Ok(frame)
     }
 
-    /// Reports how many frames were found, and what went wrong.
-    pub(crate) fn report_usage(&self, report: &dyn Report) {
-        let state = self.state();
-        if let Some(fault) = &state.fault {
+    /// Reports how many frames were found, and what went wrong; nothing if none were needed.
+    pub fn report_usage(&self, report: &dyn Report) {
+        let dir = self.dir.display();
+        if let Some(fault) = &self.state().fault {
+            report.warn(&format!("the cache {dir} could not store a frame: {fault}"));
+        }
+        let usage = self.usage();
+        if usage.damaged_frames > 0 {
             report.warn(&format!(
-                "the cache {} could not store a frame: {fault}",
-                self.dir.display()
+                "{} frames in the cache {dir} were damaged and compressed again",
+                usage.damaged_frames
             ));
         }
-        if state.damaged > 0 {
-            report.warn(&format!(
-                "{} frames in the cache {} were damaged and compressed again",
-                state.damaged,
-                self.dir.display()
+        let all = usage.reused_frames + usage.compressed_frames;
+        if all > 0 {
+            report.note(&format!(
+                "cache: {} of {all} frames found, {} of {}; {dir} has {} of at most {}",
+                usage.reused_frames,
+                human(usage.reused_bytes),
+                human(usage.reused_bytes + usage.compressed_bytes),
+                human(usage.size),
+                human(self.max_size)
             ));
         }
-        let (found, all) = (state.found, state.found + state.made);
-        report.note(&format!(
-            "cache: {found} of {all} frames found; size {}",
-            human(state.total)
-        ));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -200,12 +284,11 @@ impl Cache {
             }
         }
         if !whole {
-            state.damaged += 1;
+            state.usage.damaged_frames += 1;
             // It is overwritten next; if it cannot be removed, it is detected again.
             let _ = std::fs::remove_file(&path);
             return None;
         }
-        state.found += 1;
         drop(state);
         touch(&file);
         Some(frame)
@@ -215,7 +298,6 @@ impl Cache {
         let len = (HEAD + frame.len()) as u64;
         {
             let mut state = self.state();
-            state.made += 1;
             if !self.make_room(&mut state, len) {
                 return Ok(());
             }
@@ -250,6 +332,11 @@ impl Cache {
         }
         true
     }
+}
+
+fn unusable(dir: &Path, why: &dyn std::fmt::Display) -> Problem {
+    Problem::new(format!("the cache {} cannot be used: {why}", dir.display()))
+        .hint("choose another directory with --cache, or use none with --no-cache")
 }
 
 /// The digest that precedes a frame in its file.

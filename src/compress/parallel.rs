@@ -5,13 +5,29 @@
 //! Memory is bounded by the chunks in flight: [`WINDOW`] for each thread.
 
 use crate::compress::chunker::{Chunk, Chunker};
-use crate::stream::{ChunkLengths, ReadAt};
+use crate::stream::{ChunkLengths, Codec, ReadAt};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Chunks that may wait for delivery, for each thread.
 const WINDOW: usize = 2;
+/// Memory that all threads of a pass may take together (bytes): with what the rest of a conversion
+/// takes, it stays below 1 GiB.
+const MEMORY: u64 = 896 << 20;
+
+/// How many of `jobs` threads compress by `codecs` at once in [`MEMORY`], at least one.
+///
+/// Fewer threads are better than a shorter window: one slow chunk would then stop all others.
+pub(crate) fn threads(jobs: usize, codecs: &[Codec], lengths: ChunkLengths) -> usize {
+    let mean = lengths.min as u64 + u64::from(lengths.one_in) * 4096;
+    // A chunk and its frames, which are about a third as long, each.
+    let chunk = mean + mean * codecs.len() as u64 / 3;
+    let memory = codecs.iter().map(|codec| codec.thread_memory());
+    let each = memory.sum::<u64>() + chunk * WINDOW as u64;
+    let most = usize::try_from(MEMORY / each).unwrap_or(usize::MAX);
+    jobs.min(most).max(1)
+}
 
 /// A chunk with its plain bytes and its frames.
 #[derive(Clone, Debug)]
@@ -220,13 +236,30 @@ struct ZeroFrames {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::Content;
+    use crate::stream::{Compression, Content};
 
     const LENGTHS: ChunkLengths = ChunkLengths {
         min: 4096,
         one_in: 4,
         max: 16384,
     };
+
+    #[test]
+    fn threads_are_as_many_as_memory_allows() {
+        let threads = |jobs, kind: Compression, level| {
+            let codec = Codec::new(kind, level).unwrap();
+            threads(jobs, &[codec], kind.chunk_lengths())
+        };
+        for jobs in [1, 2, 8, 12] {
+            assert_eq!(threads(jobs, Compression::Xz, None), jobs);
+        }
+        assert_eq!(threads(16, Compression::Xz, None), 12);
+        assert_eq!(threads(16, Compression::Xz, Some(0)), 16);
+        assert_eq!(threads(64, Compression::Gzip, None), 64);
+        assert_eq!(threads(16, Compression::Zstd, None), 16);
+        assert_eq!(threads(16, Compression::Zstd, Some(22)), 5);
+        assert_eq!(threads(1024, Compression::Xz, None), 12);
+    }
 
     /// Bytes that differ everywhere, with holes.
     fn content() -> Content {

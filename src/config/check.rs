@@ -188,7 +188,9 @@ fn levels(checker: &mut Checker<'_>) {
         ImageFormat::Gz => Some((1, 9)),
         ImageFormat::Xz => Some((0, 9)),
         ImageFormat::Zst => Some((1, 22)),
-        ImageFormat::Raw | ImageFormat::Qcow2 | ImageFormat::AndroidSparse => None,
+        ImageFormat::Raw | ImageFormat::Qcow2 | ImageFormat::AndroidSparse | ImageFormat::None => {
+            None
+        }
     };
     let checks = [
         (

@@ -22,6 +22,9 @@ How configurations are merged:
 - Any other value, including other lists, replaces the earlier one.
 - Unknown keys are errors. Every value is checked, even one that a later file overrides.
 
+Editors with a language server for TOML complete keys, show what they mean and mark mistakes with the JSON Schema
+[goldsmith.schema.json](../configs/goldsmith.schema.json): write `#:schema PATH/goldsmith.schema.json` as the first line of a file.
+
 If no device type is set, it is detected: if the golden image matches a built-in board, that board is used as the base of the
 configuration. See [boards.md](boards.md).
 

@@ -18,6 +18,8 @@ pub(super) struct Key {
     pub(super) doc: &'static str,
     /// The values that it takes.
     pub(super) shape: Shape,
+    /// The same as editors check them.
+    pub(super) form: Form,
     /// The value when it is not set.
     pub(super) fallback: Fallback,
 }
@@ -30,8 +32,34 @@ pub(super) trait ValueType {
     /// The values that a key of this type takes.
     fn shape() -> Shape;
 
+    /// The form of these values; that of a table is in its shape.
+    fn form() -> Form {
+        Form::Text
+    }
+
     /// Reads the value of the key `at`, or adds a problem for each error.
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<Self::Output>;
+}
+
+/// The form of a value in TOML, as far as an editor can check it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// A string.
+    Text,
+    /// A string, or a whole number.
+    TextOrNumber,
+    /// `true` or `false`.
+    Flag,
+    /// A whole number of this range.
+    Number(u32, u32),
+    /// One of these words, each with its meaning.
+    Words(Vec<(&'static str, String)>),
+    /// A list of these, or one of them without brackets.
+    List(Box<Form>),
+    /// A table with any keys and values of this form.
+    Map(Box<Form>),
+    /// A table with any keys and values.
+    Table,
 }
 
 /// The values that a key takes.
@@ -364,6 +392,7 @@ macro_rules! keys {
                     alias: keys!(@alias $($alias)?),
                     doc: concat!($($doc, "\n"),+),
                     shape: <$kind>::shape(),
+                    form: <$kind>::form(),
                     fallback: keys!(@fallback $($fallback)+),
                 }),+]
             }

@@ -38,6 +38,34 @@ pub fn load_over(
     files: &[PathBuf],
     sets: &[String],
 ) -> Result<Config, ConfigError> {
+    let sets = sets
+        .iter()
+        .map(|set| match Layer::set(set, PathBuf::new()) {
+            Ok(layer) if !layer.extends().is_empty() => {
+                let problem = Problem::new("--set extends: only a file can extend others");
+                let problem = problem.hint("name the board or file with --config");
+                Err(ConfigError(problem.into()))
+            }
+            read => read,
+        });
+    let defaults = defaults.iter().map(|set| Layer::set(set, PathBuf::new()));
+    merge(defaults.collect::<Result<_, _>>()?, files, sets)
+}
+
+/// As [`load`], with settings that are read already.
+///
+/// # Errors
+/// All problems in any of them.
+pub(super) fn load_layers(files: &[PathBuf], sets: Vec<Layer>) -> Result<Config, ConfigError> {
+    merge(Vec::new(), files, sets.into_iter().map(Ok))
+}
+
+/// `lowest`, then `files` and what they extend, then `sets`.
+fn merge(
+    lowest: Vec<Layer>,
+    files: &[PathBuf],
+    sets: impl Iterator<Item = Result<Layer, ConfigError>>,
+) -> Result<Config, ConfigError> {
     let mut loader = Loader::default();
     for file in files {
         let parent = match file.to_str().and_then(board) {
@@ -47,13 +75,7 @@ pub fn load_over(
         loader.add(parent, None);
     }
     for set in sets {
-        match Layer::set(set, PathBuf::new()) {
-            Ok(layer) if !layer.extends().is_empty() => {
-                let problem = Problem::new("--set extends: only a file can extend others");
-                loader
-                    .problems
-                    .push(problem.hint("name the board or file with --config"));
-            }
+        match set {
             Ok(layer) => loader.layers.push(layer),
             Err(ConfigError(problems)) => loader.problems.0.extend(problems.0),
         }
@@ -62,15 +84,15 @@ pub fn load_over(
     let Loader {
         layers,
         mut problems,
+        files: read,
         ..
     } = loader;
-    let defaults = defaults.iter().map(|set| Layer::set(set, PathBuf::new()));
-    let lowest: Vec<Layer> = defaults.collect::<Result<_, _>>()?;
     let layers = lowest.into_iter().chain(layers).collect();
     match Config::from_layers(layers) {
         Ok(mut config) => {
             if let Some(source) = &mut config.source {
                 source.directory = directory(files);
+                source.files = read;
             }
             problems.check().map(|()| config).map_err(ConfigError)
         }
@@ -211,6 +233,8 @@ fn read_file(path: &Path) -> io::Result<String> {
 struct Loader {
     layers: Vec<Layer>,
     problems: Problems,
+    /// The files that were read.
+    files: Vec<PathBuf>,
     /// The file or board of each layer of one.
     identities: Vec<PathBuf>,
     /// What each file or board extends by itself.
@@ -265,6 +289,11 @@ impl Loader {
                     self.add(extended, Some(&location));
                 }
                 self.chain.pop();
+                if let Parent::File(path) = &parent
+                    && !self.files.contains(path)
+                {
+                    self.files.push(path.clone());
+                }
                 self.done.insert(identity.clone());
                 self.identities.push(identity);
                 self.layers.push(layer);

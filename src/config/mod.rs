@@ -9,6 +9,9 @@ mod boards;
 mod check;
 mod conflicts;
 mod doc;
+mod fleet;
+mod host_files;
+mod json_schema;
 mod keys;
 mod load;
 mod node;
@@ -20,11 +23,15 @@ mod words;
 
 pub use boards::{board, boards};
 pub use doc::{example, manual};
+pub use fleet::{Fleet, FleetExclusion, FleetFile, FleetPart, FleetShare, FleetTarget, fleet_keys};
+pub use host_files::HostReference;
+pub use json_schema::json_schema;
+use load::load_layers;
 pub use load::{beneath, built_in, expand, load, load_over};
 pub use node::{Location, Origin, OriginKind, quoted};
 pub use schema::{
-    Accept, AcceptFile, Artifact, Board, Boot, Client, Config, Data, Hooks, Ids, Output, Overlay,
-    OwnerRule, Partition, Raw, Repository, Root, Rootfs, Server, Storage,
+    Accept, AcceptFile, Artifact, Board, Boot, Cache, Client, Config, Data, Hooks, Ids, Output,
+    Overlay, OwnerRule, Partition, Raw, Repository, Root, Rootfs, Server, Storage,
 };
 pub use show::Setting;
 pub use text::{Device, DiskId, Secret, name};
@@ -63,6 +70,8 @@ struct Merged {
     boards: Vec<String>,
     /// The directory of the last file that was named; empty for the current directory.
     directory: PathBuf,
+    /// The files that were read, in the order in which they apply.
+    files: Vec<PathBuf>,
 }
 
 /// The largest text that is read as configuration (bytes), twenty times the size of the example
@@ -70,7 +79,7 @@ struct Merged {
 pub const MAX_TEXT: usize = 128 << 10;
 
 /// One file, board or argument, not yet merged with the others.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer(Node);
 
 impl Layer {
@@ -89,7 +98,7 @@ impl Layer {
         }
         let origin = Arc::new(origin);
         let node = node::parse(text, &origin)
-            .map_err(|problems| of_mender_convert(problems, text, &origin))?;
+            .map_err(|problems| in_another_form(problems, text, &origin))?;
         Self::new(node)
     }
 
@@ -130,16 +139,50 @@ impl Layer {
 
 /// The problems of a text that is not TOML; if it is a configuration of mender-convert, the first
 /// one, which says what to do with it.
-fn of_mender_convert(problems: Problems, text: &str, origin: &Origin) -> Problems {
-    if !mender_convert::looks_like(text) {
+fn in_another_form(problems: Problems, text: &str, origin: &Origin) -> Problems {
+    let hint = if mender_convert::looks_like(text) {
+        format!(
+            "this is a configuration of mender-convert: convert it with `goldsmith migrate {}`",
+            origin.name
+        )
+    } else if let Some(form) = other_form(text) {
+        format!(
+            "this looks like {form}; a configuration is TOML: a line `[storage]`, and below it \
+             `size = \"8 GiB\"` (docs/configuration.md)"
+        )
+    } else {
         return problems;
-    }
-    let hint = format!(
-        "this is a configuration of mender-convert: convert it with `goldsmith migrate {}`",
-        origin.name
-    );
+    };
     let first = problems.0.into_iter().next();
     first.map_or_else(Problems::default, |problem| problem.hint(hint).into())
+}
+
+/// The form of a text that is not TOML, if its first line tells.
+fn other_form(text: &str) -> Option<&'static str> {
+    let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+    let first = lines
+        .find(|line| !line.is_empty() && (!line.starts_with('#') || line.starts_with("#!")))?;
+    let key = |sign: char| {
+        let (name, rest) = first.split_once(sign)?;
+        let word = |c: char| c.is_ascii_alphanumeric() || "-_.\"".contains(c);
+        (!name.is_empty() && name.chars().all(word)).then_some(rest)
+    };
+    if first.starts_with('{') {
+        Some("JSON")
+    } else if first.starts_with("#!")
+        || first.starts_with("source ")
+        || first.starts_with("export ")
+    {
+        Some("a script")
+    } else if first.starts_with('<') {
+        Some("XML")
+    } else if first == "---"
+        || key(':').is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+    {
+        Some("YAML")
+    } else {
+        None
+    }
 }
 
 impl Config {
@@ -190,6 +233,7 @@ impl Config {
             node: merged,
             boards,
             directory: PathBuf::new(),
+            files: Vec::new(),
         });
         check::check(&config)?;
         Ok(config)
@@ -209,6 +253,7 @@ impl Config {
         if let (Some(merged), Some(source)) = (&mut config.source, &self.source) {
             merged.boards.extend(source.boards.iter().cloned());
             merged.directory.clone_from(&source.directory);
+            merged.files.clone_from(&source.files);
         }
         Ok(config)
     }
@@ -217,6 +262,12 @@ impl Config {
     #[must_use]
     pub fn built_upon(&self) -> &[String] {
         self.source.as_ref().map_or(&[], |source| &source.boards)
+    }
+
+    /// The files that the configuration was read from, in the order in which they apply.
+    #[must_use]
+    pub fn files(&self) -> &[PathBuf] {
+        self.source.as_ref().map_or(&[], |source| &source.files)
     }
 
     /// The lock file: `client.lock-file`, or `goldsmith.lock` next to the last file of the

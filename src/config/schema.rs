@@ -4,7 +4,7 @@ use super::Merged;
 use super::keys::{Fallback, Key, Reader, Section, ValueType, kebab, keys};
 use super::text::{
     Contact, Device, Disk, DiskId, DiskName, Glob, Hidden, Id, Mode, MountPoint, Name, Options,
-    Secret, Text, Url,
+    RepositoryUrl, Secret, Text, Url,
 };
 use super::types::{
     EitherPath, FilePath, Flag, Headroom, HostPath, List, Map, Number, Offset, OneOf, Size,
@@ -76,6 +76,8 @@ keys! {
         artifact: Artifact => Sub<Artifact> { default "{}" }
         /// The files that are written.
         output: Output => Sub<Output> { default "{}" }
+        /// Compressed data that is kept for the next conversion. It never affects the results.
+        cache: Cache => Sub<Cache> { default "{}" }
         plus source: Option<Merged>;
     }
 
@@ -178,6 +180,9 @@ keys! {
         /// How much larger the root filesystem is than its files require, as room for changes on
         /// the device.
         headroom: Headroom => SizeOrPercent { default "\"50 %\"" }
+        /// The size of each of the two partitions. The data partition then takes what is left of
+        /// the disk, at least `data.size`.
+        slot_size: Option<u64> => Size<PARTITION> { unset "half of what the boot and data partitions leave", like "\"4 GiB\"" }
         /// The number of the golden image's root partition.
         partition: Option<u32> => Number<1, 128> { unset "detected by type and content", like "2" }
         /// The content of the second root partition on a new device.
@@ -372,8 +377,8 @@ keys! {
         install: Vec<String> => List<Text> { default "[]" }
         /// Whether recommended packages are installed where they fit.
         recommends: bool => Flag { default "true" }
-        /// Packages of the golden image that may be upgraded, downgraded or removed for the sake
-        /// of those to install. All others stay as they are.
+        /// Packages of the golden image that may be upgraded or downgraded for the sake of those to
+        /// install. All others stay as they are; none is ever removed.
         may_change: Vec<String> => List<Name> { default "[]" }
         /// The lock file: the packages that `goldsmith lock` chose. Keep it with the configuration.
         lock_file: Option<PathBuf> => HostPath {
@@ -391,8 +396,8 @@ keys! {
     pub struct Repository {
         /// A repository that is known by name, instead of a `url`.
         preset: Option<RepositoryPreset> => OneOf<RepositoryPreset> { unset "that of `url`", like "\"mender\"" }
-        /// The URL of a repository: the part before `dists`.
-        url: Option<String> => Url { unset "that of the preset", like "\"https://packages.example.com/debian\"" }
+        /// The URL of a repository: the part before `dists`. `file:///DIRECTORY` names one of the host.
+        url: Option<String> => RepositoryUrl { unset "that of the preset", like "\"https://packages.example.com/debian\"" }
         /// The suite: the directory below `dists`. `{codename}` stands for the code name in the
         /// golden image's `os-release`, such as `bookworm`.
         suite: Option<String> => Text { unset "that of the preset", like "\"{codename}\"" }
@@ -489,7 +494,8 @@ keys! {
     pub struct Output {
         /// The file name of the results, without the extension.
         name: Option<String> => Name { unset "`<input>-<device type>-<artifact name>`", like "\"gateway\"" }
-        /// The format of the disk image.
+        /// The format of the disk image. Without an image, everything else is the same: the
+        /// Artifact fits devices that were flashed with an image of the same configuration.
         image: ImageFormat => OneOf<ImageFormat> { default "\"raw\"" }
         /// The compression level: 1 to 9 for gz, 0 to 9 for xz, 1 to 22 for zst. Ignored for other
         /// formats.
@@ -511,5 +517,19 @@ keys! {
         /// Who makes the device, as the creator of the bills of materials: an e-mail address, or an
         /// `https` address if there is none.
         sbom_creator: Option<String> => Contact { unset "not stated", like "\"security@example.com\"" }
+    }
+
+    /// Compressed data that is kept for the next conversion. It never affects the results.
+    pub struct Cache {
+        /// Whether data is kept and used. `--cache` and `--no-cache` override this key.
+        enabled: bool => Flag { default "true" }
+        /// The directory of the cache, as with `--cache`.
+        dir: Option<PathBuf> => HostPath {
+            unset "`goldsmith/frames` in the user's cache directory", like "\"/var/cache/goldsmith\""
+        }
+        /// The largest size of the cache; the least recently used data is removed. The cache of the
+        /// user has at most a quarter of the free space, whatever this key is. `--cache-size`
+        /// overrides this key.
+        size: u64 => Size<MIB> { default "\"4 GiB\"" }
     }
 }

@@ -152,7 +152,7 @@ fn setting(path: String, key: &Key, node: Option<&Node>) -> Setting {
 }
 
 /// A value as TOML on one line.
-fn toml_text(node: &Node) -> String {
+pub(super) fn toml_text(node: &Node) -> String {
     let list = |items: Vec<String>| items.join(", ");
     match &node.value {
         Value::String(text) => quoted(text),

@@ -34,6 +34,8 @@ text_kinds! {
     Name -> String, "name", name;
     /// The URL of a server.
     Url -> String, "URL", url;
+    /// The URL of a repository, which may be a directory of the host.
+    RepositoryUrl -> String, "URL", repository_url;
     /// An e-mail address or a URL.
     Contact -> String, "e-mail address or URL", contact;
     /// A mount point on the device.
@@ -184,6 +186,16 @@ fn url(value: &str) -> Result<String, String> {
             "`{value}` is not a URL such as `https://mender.example.com`"
         ))
     }
+}
+
+fn repository_url(value: &str) -> Result<String, String> {
+    let local = value.strip_prefix("file://");
+    if local.is_some_and(|path| path.starts_with('/') && !path.contains(char::is_control)) {
+        return Ok(value.to_owned());
+    }
+    url(value).map_err(|_| {
+        format!("`{value}` is not a URL such as `https://packages.example.com/debian` or `file:///srv/mirror`")
+    })
 }
 
 fn contact(value: &str) -> Result<String, String> {

@@ -1,6 +1,8 @@
 //! The types of value that keys take: how each is read, and its description in the manual.
 
-use super::keys::{Choice, Reader, Section, Shape, ValueType, invalid, paragraph, parsed, string};
+use super::keys::{
+    Choice, Form, Reader, Section, Shape, ValueType, invalid, paragraph, parsed, string,
+};
 use super::node::{Node, Value, key_text};
 use super::text::name;
 use crate::nearest::nearest;
@@ -19,6 +21,10 @@ impl<const SMALLEST: u64> ValueType for Size<SMALLEST> {
 
     fn shape() -> Shape {
         Shape::Plain("size".into())
+    }
+
+    fn form() -> Form {
+        Form::TextOrNumber
     }
 
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<u64> {
@@ -57,6 +63,10 @@ impl ValueType for Offset {
 
     fn shape() -> Shape {
         Shape::Plain("size, or a number of sectors of 512 bytes such as `\"64 s\"`".into())
+    }
+
+    fn form() -> Form {
+        Form::TextOrNumber
     }
 
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<u64> {
@@ -133,6 +143,10 @@ impl ValueType for SizeOrPercent {
         Shape::Plain("size or percentage".into())
     }
 
+    fn form() -> Form {
+        Form::TextOrNumber
+    }
+
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<Headroom> {
         let percentage = match &node.value {
             Value::String(text) => text
@@ -200,6 +214,10 @@ impl ValueType for Flag {
         Shape::Plain("`true` or `false`".into())
     }
 
+    fn form() -> Form {
+        Form::Flag
+    }
+
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<bool> {
         let Value::Boolean(flag) = node.value else {
             invalid(
@@ -223,6 +241,10 @@ impl<const MIN: u32, const MAX: u32> ValueType for Number<MIN, MAX> {
 
     fn shape() -> Shape {
         Shape::Plain(format!("number from {MIN} to {MAX}"))
+    }
+
+    fn form() -> Form {
+        Form::Number(MIN, MAX)
     }
 
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<u32> {
@@ -315,6 +337,10 @@ impl<K: ValueType> ValueType for List<K> {
         Shape::Plain(format!("list of: {}", K::shape().text()))
     }
 
+    fn form() -> Form {
+        Form::List(Box::new(K::form()))
+    }
+
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<Self::Output> {
         let Value::Array(items) = &node.value else {
             return K::read(node, at, problems).map(|item| vec![item]);
@@ -338,6 +364,10 @@ impl<K: ValueType> ValueType for Some1<K> {
         List::<K>::shape()
     }
 
+    fn form() -> Form {
+        List::<K>::form()
+    }
+
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<Self::Output> {
         let list = List::<K>::read(node, at, problems)?;
         if list.is_empty() {
@@ -356,6 +386,10 @@ impl<K: ValueType> ValueType for Map<K> {
 
     fn shape() -> Shape {
         Shape::Plain(format!("table of: {}", K::shape().text()))
+    }
+
+    fn form() -> Form {
+        Form::Map(Box::new(K::form()))
     }
 
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<Self::Output> {
@@ -393,6 +427,13 @@ impl<C: Choice> ValueType for OneOf<C> {
             .map(|(member, doc)| format!("`\"{}\"` ({})", member.word(), paragraph(doc)))
             .collect();
         Shape::Plain(words.join(", "))
+    }
+
+    fn form() -> Form {
+        let words = C::ALL
+            .iter()
+            .map(|(member, doc)| (member.word(), paragraph(doc)));
+        Form::Words(words.collect())
     }
 
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<C> {
@@ -456,7 +497,9 @@ impl<S: Section> ValueType for Subs<S> {
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<Vec<S>> {
         let Value::Array(items) = &node.value else {
             let what = format!("expected tables (`[[{at}]]`), found {}", node.what());
-            invalid(node, at, &what, None, problems);
+            let hint = matches!(node.value, Value::Table(_))
+                .then(|| format!("write `[[{at}]]`, with two brackets: there may be several"));
+            invalid(node, at, &what, hint, problems);
             return None;
         };
         let read: Vec<Option<S>> = items

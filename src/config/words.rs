@@ -114,6 +114,8 @@ choices! {
         GrubEfi = "grub-efi",
         /// U-Boot
         UBoot = "u-boot",
+        /// the firmware of a Raspberry Pi by itself
+        RpiTryboot = "rpi-tryboot",
     }
 
     /// The filesystem that an overlay is copied over.
@@ -177,6 +179,8 @@ choices! {
         Qcow2 = "qcow2",
         /// Android's format, for fastboot
         AndroidSparse = "android-sparse",
+        /// no image, for devices that only need the Artifact
+        None = "none",
     }
 
     /// A statement about the results, for those who have to account for them.

@@ -75,7 +75,7 @@ pub(super) fn check(
 /// Reads image and Artifact back: each byte is compared with what was to be written, and an image
 /// that is not a stream is opened with the readers, which are independent of the writers. With
 /// `planned`, the disk as planned, all checks of `verify` run too: on the image, or on the planned
-/// disk if the image is a stream.
+/// disk if the image is a stream or there is none.
 ///
 /// # Errors
 /// A [`Problem`] that names the first difference from the plan; all errors of the verification as
@@ -86,14 +86,15 @@ fn check_files(context: &CheckContext<'_>, planned: Option<Content>) -> Result<D
     std::thread::scope(|scope| {
         let image = scope.spawn(|| {
             stream
-                .map(|stream| stream.read_back(written.image.file()))
+                .zip(written.image.as_ref())
+                .map(|(stream, image)| stream.read_back(image.file()))
                 .transpose()
         });
         let artifact = scope.spawn(|| written.payload.log.read_back(written.artifact.file()));
         // Flushing runs meanwhile: publishing, which waits for it too, then finds little to do.
         let files = [
             Some(&written.artifact),
-            Some(&written.image),
+            written.image.as_ref(),
             written.rootfs.as_ref(),
         ];
         let synced = scope.spawn(move || {
@@ -108,8 +109,7 @@ fn check_files(context: &CheckContext<'_>, planned: Option<Content>) -> Result<D
                 Some(planned) => {
                     verified(context, planned, &examined).context("verifying the image")
                 }
-                None if stream.is_none() => image_of(context).context("reading the image back"),
-                None => Ok(()),
+                None => image_of(context).context("reading the image back"),
             });
         let [image, artifact] = [
             image
@@ -134,11 +134,21 @@ fn check_files(context: &CheckContext<'_>, planned: Option<Content>) -> Result<D
     })
 }
 
-/// Opens the image with the readers, which are independent of the writers: the partition
-/// table, the boot filesystem, the root filesystem in each slot that has one, the data filesystem.
+/// Opens the image, unless it is a stream, with the readers, which are independent of the writers:
+/// the partition table, the boot filesystem, the root filesystem in each slot that has one, the
+/// data filesystem.
 fn image_of(context: &CheckContext<'_>) -> Result<()> {
-    let image = source::in_place(opened(&context.written.image)?)?;
+    let Some(image) = readable(context.written) else {
+        return Ok(());
+    };
+    let image = source::in_place(opened(image)?)?;
     disk(context, &image)
+}
+
+/// The image, if the readers can open it: if there is one, and it is not a stream.
+fn readable(written: &WrittenOutputs) -> Option<&Pending> {
+    let stream = written.image_log.is_some();
+    written.image.as_ref().filter(|_| !stream)
 }
 
 fn verified(context: &CheckContext<'_>, planned: Content, examined: &ArtifactReport) -> Result<()> {
@@ -148,7 +158,11 @@ fn verified(context: &CheckContext<'_>, planned: Content, examined: &ArtifactRep
         root_sha256: Some(written.root_sha256),
         ..verify::Request::default()
     };
-    let outcome = if written.image_log.is_some() {
+    let outcome = if let Some(image) = readable(written) {
+        let image = source::in_place(opened(image)?).context("reading the image back")?;
+        unpartitioned(context, &image).context("reading the image back")?;
+        verify::image(&image, &request)
+    } else {
         let layout = &prepared.layout.extents;
         request.identical_slots = prepared
             .plan
@@ -156,10 +170,6 @@ fn verified(context: &CheckContext<'_>, planned: Content, examined: &ArtifactRep
             .copy_to_b
             .then_some([layout.root_a.start, layout.root_b.start]);
         verify::image(&(Arc::new(planned) as Source), &request)
-    } else {
-        let image = source::in_place(opened(&written.image)?).context("reading the image back")?;
-        unpartitioned(context, &image).context("reading the image back")?;
-        verify::image(&image, &request)
     };
     let mut problems = Problems::default();
     for finding in &outcome.findings {

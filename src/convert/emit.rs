@@ -25,7 +25,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::mpsc::sync_channel;
 
 /// Chunk lengths that suit all these codecs.
-fn common_chunk_lengths(codecs: &[Codec]) -> ChunkLengths {
+pub(crate) fn common_chunk_lengths(codecs: &[Codec]) -> ChunkLengths {
     codecs
         .iter()
         .map(|codec| codec.kind().chunk_lengths())
@@ -57,6 +57,8 @@ pub(crate) enum OutputFormat {
     Stream(Codec),
     /// Another image format.
     Container(Container),
+    /// No image.
+    None,
 }
 
 /// Inputs and options for writing the outputs of one conversion.
@@ -81,8 +83,8 @@ pub(crate) struct Emission<'a> {
 
 /// File names of the outputs.
 pub(crate) struct OutputNames {
-    /// The disk image.
-    pub(crate) image: String,
+    /// The disk image, unless none is written.
+    pub(crate) image: Option<String>,
     /// The Artifact.
     pub(crate) artifact: String,
     /// The root filesystem as a file of its own, if requested.
@@ -93,8 +95,8 @@ pub(crate) struct OutputNames {
 pub(crate) struct WrittenOutputs {
     /// SHA-256 of the root filesystem: the Artifact's payload and both slots.
     pub(crate) root_sha256: [u8; 32],
-    /// The disk image.
-    pub(crate) image: Pending,
+    /// The disk image, unless none is written.
+    pub(crate) image: Option<Pending>,
     /// The Artifact.
     pub(crate) artifact: Pending,
     /// The root filesystem as a file of its own, if requested.
@@ -180,8 +182,8 @@ impl DiskParts<'_> {
 
 /// Everything but the Artifact that the pass over the root filesystem writes.
 struct RootOutputs<'a, 'f> {
-    /// The disk image; the pass writes slot A of a raw image.
-    image: &'a Pending,
+    /// The disk image, if there is one; the pass writes slot A of a raw image.
+    image: Option<&'a Pending>,
     /// The stream of a compressed disk image.
     stream: Option<&'a mut FrameStream<'f>>,
     /// The root filesystem as a file of its own.
@@ -202,43 +204,40 @@ impl Emission<'_> {
         names: &OutputNames,
         data: &dyn Fn(&[u8; 32]) -> Result<Content>,
     ) -> Result<WrittenOutputs> {
-        let image = outputs.create(&names.image)?;
+        let create = |name: &Option<String>| {
+            let name = name.as_ref();
+            name.map(|name| outputs.create(name)).transpose()
+        };
+        let image = create(&names.image)?;
         let artifact = outputs.create(&names.artifact)?;
-        let rootfs = names
-            .rootfs
-            .as_ref()
-            .map(|name| outputs.create(name))
-            .transpose()?;
-        let mut stream = self
-            .begin_image(image.file())
-            .map_err(|e| image.writing(e))?;
+        let rootfs = create(&names.rootfs)?;
+        let mut stream = match &image {
+            Some(image) => self.begin_image(image).map_err(|e| image.writing(e))?,
+            None => None,
+        };
         let slot = stream.as_ref().map(FrameStream::position);
         let mut hasher = self.block_map.then(|| RangeHasher::new(self.disk.root));
         let (root_sha256, payload) = self.write_artifact(
             &artifact,
             RootOutputs {
-                image: &image,
+                image: image.as_ref(),
                 stream: stream.as_mut(),
                 rootfs: rootfs.as_ref(),
                 hasher: hasher.as_mut(),
             },
         )?;
-        self.report
-            .step("writing slot B and the data partition", None);
-        let data = data(&root_sha256)?;
-        match (self.format, stream.as_mut().zip(slot)) {
-            (OutputFormat::Container(container), _) => {
-                self.write_container(image.file(), container, &data)
-            }
-            (_, Some((stream, slot))) => self.stream_back(stream, slot, &data),
-            _ => self.raw_back(image.file(), &data),
+        let mut block_map = None;
+        if let Some(image) = &image {
+            self.report
+                .step("writing slot B and the data partition", None);
+            let data = data(&root_sha256)?;
+            self.finish_image(image, stream.as_mut().zip(slot), &data)?;
+            block_map = hasher
+                .map(|hasher| self.disk.block_map(&hasher.finish(), &data))
+                .transpose()
+                .context("making the block map")?;
         }
-        .map_err(|e| image.writing(e))?;
         let image_log = stream.map(|stream| stream.log);
-        let block_map = hasher
-            .map(|hasher| self.disk.block_map(&hasher.finish(), &data))
-            .transpose()
-            .context("making the block map")?;
         Ok(WrittenOutputs {
             root_sha256,
             image,
@@ -252,7 +251,8 @@ impl Emission<'_> {
 
     /// Writes the image up to slot A, except in a container format, which is written as a whole at
     /// the end. Returns the stream of a compressed image.
-    fn begin_image<'f>(&self, file: &'f File) -> io::Result<Option<FrameStream<'f>>> {
+    fn begin_image<'f>(&self, image: &'f Pending) -> io::Result<Option<FrameStream<'f>>> {
+        let file = image.file();
         match self.format {
             OutputFormat::Raw => {
                 file.set_len(self.disk.layout.total)?;
@@ -264,8 +264,26 @@ impl Emission<'_> {
                 self.stream_front(&mut stream)?;
                 Ok(Some(stream))
             }
-            OutputFormat::Container(_) => Ok(None),
+            OutputFormat::Container(_) | OutputFormat::None => Ok(None),
         }
+    }
+
+    /// Writes everything after the root filesystem in slot A, or a container as a whole; a stream
+    /// comes with the position of slot A.
+    fn finish_image(
+        &self,
+        image: &Pending,
+        stream: Option<(&mut FrameStream, StreamPosition)>,
+        data: &Content,
+    ) -> io::Result<()> {
+        match (self.format, stream) {
+            (OutputFormat::Container(container), _) => {
+                self.write_container(image.file(), container, data)
+            }
+            (_, Some((stream, slot))) => self.stream_back(stream, slot, data),
+            _ => self.raw_back(image.file(), data),
+        }
+        .map_err(|e| image.writing(e))
     }
 
     /// Everything outside the partitions, and the boot partition, of a raw image.
@@ -338,10 +356,11 @@ impl Emission<'_> {
             .iter()
             .map(|codec| move |plain: &[u8]| self.compress(*codec, plain))
             .collect();
-        let slot = (self.format == OutputFormat::Raw).then_some(self.disk.layout.root_a.start);
+        let slot = self.disk.layout.root_a.start;
+        let raw = image.filter(|_| self.format == OutputFormat::Raw);
         let on_data = |offset: u64, plain: &[u8]| -> io::Result<()> {
-            if let Some(start) = slot {
-                write_sparse(image.file(), start + offset, plain).map_err(|e| image.writing(e))?;
+            if let Some(image) = raw {
+                write_sparse(image.file(), slot + offset, plain).map_err(|e| image.writing(e))?;
             }
             rootfs.map_or(Ok(()), |rootfs| {
                 write_sparse(rootfs.file(), offset, plain).map_err(|e| rootfs.writing(e))
@@ -384,10 +403,12 @@ impl Emission<'_> {
                 payload
                     .append(payload_input)
                     .map_err(|e| artifact.writing(e))?;
-                stream
-                    .as_mut()
-                    .map_or(Ok(()), |stream| stream.append(image_input))
-                    .map_err(|e| image.writing(e))
+                match stream.as_mut().zip(image) {
+                    Some((stream, image)) => {
+                        stream.append(image_input).map_err(|e| image.writing(e))
+                    }
+                    None => Ok(()),
+                }
             })
         })?;
         Ok(hash.finalize().into())
@@ -403,7 +424,7 @@ impl Emission<'_> {
 
     /// The codecs of the pass over the root filesystem. If Artifact and image use the same codec,
     /// it is listed once and its frames go into both.
-    fn codecs(&self) -> Vec<Codec> {
+    pub(crate) fn codecs(&self) -> Vec<Codec> {
         let mut codecs = vec![self.meta.codec];
         if let OutputFormat::Stream(codec) = self.format
             && codec != self.meta.codec

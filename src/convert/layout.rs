@@ -60,8 +60,9 @@ pub fn lay_out(plan: &Plan, golden: &Golden, edited: &Edited) -> Result<DiskLayo
         total: plan.disk.size,
         alignment: plan.disk.alignment,
         margins: Margins::of(plan.boot.loader),
-        boot: boot_size(plan, &edited.trees.boot)?,
+        boot: boot_size(plan, edited)?,
         root: root_size,
+        slot: plan.root.slot,
         data: data_size(plan, &edited.trees.data)?,
     };
     let extents = Layout::new(&needs).map_err(|problem| fitting(problem, plan, minimum))?;
@@ -80,7 +81,24 @@ pub fn lay_out(plan: &Plan, golden: &Golden, edited: &Edited) -> Result<DiskLayo
     })
 }
 
+/// What may be left of a slot without a word (bytes).
+const SPARE: u64 = 1 << 30;
+
 impl DiskLayout {
+    /// A note about the part of the slots that nothing can ever use: the filesystem of a release is
+    /// as large as it was made.
+    pub(super) fn unused(&self) -> Option<String> {
+        let unused = self.extents.root_a.len.saturating_sub(self.root_size);
+        (unused > SPARE).then(|| {
+            format!(
+                "{} of each root partition stay unused: the root filesystem has {}, and does not grow on the device; \
+                 root.slot-size gives the room to the data partition, root.size to the root filesystem",
+                human(unused),
+                human(self.root_size)
+            )
+        })
+    }
+
     /// What the Artifact demands of clients.
     pub(super) fn demands(&self, plan: &Plan) -> Demands {
         Demands {
@@ -137,10 +155,12 @@ pub(super) fn check_client(
     Ok(sizes.into_iter().map(warning).collect())
 }
 
-/// The size of the boot partition, if its files fit.
-fn boot_size(plan: &Plan, tree: &Tree) -> Result<u64> {
-    let minimum =
+/// The size of the boot partition, if its files fit, and what an update writes there.
+fn boot_size(plan: &Plan, edited: &Edited) -> Result<u64> {
+    let tree = &edited.trees.boot;
+    let files =
         fat::minimum_size(tree, &plan.boot.filesystem).context("measuring the boot filesystem")?;
+    let minimum = files.saturating_add(edited.boot.room_for_updates(tree));
     large_enough("boot.size", plan.boot.size, minimum, plan.disk.alignment)
 }
 

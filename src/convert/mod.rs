@@ -22,13 +22,13 @@ mod write;
 mod write_log;
 
 pub use layout::{DiskLayout, lay_out};
-pub use record::Record;
 use record::UpdateFacts;
+pub use record::{Record, read_record};
 pub use write::WriteOptions;
 
 use crate::artifact::{Offer, Signed};
 use crate::doctor::{self, Finding, System};
-use crate::edit::{self, Edited, StagedDir};
+use crate::edit::{self, Edited, SharedEdits, StagedDir};
 use crate::golden::Golden;
 use crate::image::source::InputImage;
 use crate::plan::hooks::Stage;
@@ -53,6 +53,8 @@ pub struct Request<'a> {
     pub upgrade_from: Option<(&'a Path, &'a Value)>,
     /// Whether warnings are errors.
     pub strict: bool,
+    /// Edits that conversions of the same golden image share.
+    pub shared: Option<&'a SharedEdits>,
     /// Receives progress and notes.
     pub report: &'a dyn Report,
 }
@@ -103,16 +105,11 @@ pub struct Conversion {
 /// that writing and checking would refuse; that devices of the earlier release cannot install this
 /// one.
 pub fn prepare(request: &Request, input: InputImage) -> Result<Prepared> {
-    prepare_for(request, input, true)
-}
-
-/// As [`prepare`]; without `verify` nothing is checked.
-fn prepare_for(request: &Request, input: InputImage, verify: bool) -> Result<Prepared> {
     let golden = Golden::read(input, request.plan.selection(), request.report)?;
-    prepare_read(request, golden, verify)
+    prepare_read(request, golden, true)
 }
 
-/// As [`prepare_for`], with a golden image that was read.
+/// As [`prepare`], with a golden image that was read; without `verify` nothing is checked.
 fn prepare_read(request: &Request, mut golden: Golden, verify: bool) -> Result<Prepared> {
     let plan = request.plan.plan(&golden)?;
     // Reported at once: an error of the edits is easier to understand after them.
@@ -125,6 +122,7 @@ fn prepare_read(request: &Request, mut golden: Golden, verify: bool) -> Result<P
     golden.forget_trees();
     request.report.step("measuring", None);
     let layout = lay_out(&plan, &golden, &edited)?;
+    edited.notes.extend(layout.unused());
     let too_large = layout::check_client(&layout, &plan, &golden, &edited)?;
     if !verify {
         // Otherwise the checks find it too.
@@ -205,10 +203,28 @@ pub fn convert(
     dir: &Path,
     options: WriteOptions,
 ) -> Result<Conversion> {
-    let prepared = prepare_for(request, input, options.verify)?;
+    let golden = Golden::read(input, request.plan.selection(), request.report)?;
+    convert_golden(request, golden, dir, options)
+}
+
+/// As [`convert`], with a golden image that was read with the selection of the request.
+///
+/// # Errors
+/// As [`convert`].
+pub fn convert_golden(
+    request: &Request,
+    golden: Golden,
+    dir: &Path,
+    options: WriteOptions,
+) -> Result<Conversion> {
+    let prepared = prepare_read(request, golden, options.verify)?;
     let written = write::write(prepared, dir, options, request.report)?;
     let checked = check::check(written, options, request.report)?;
-    publish::publish(checked, options.jobs, request.report)
+    let conversion = publish::publish(checked, options.jobs, request.report)?;
+    if let Some(cache) = options.cache {
+        cache.report_usage(request.report);
+    }
+    Ok(conversion)
 }
 
 impl Prepared {
@@ -283,7 +299,7 @@ fn edit(request: &Request, plan: &Plan, golden: &Golden) -> Result<(Edited, Vec<
     let changed = |error| golden.or_input_changed(error);
     let before = hooks(Stage::BeforeEdits, &[])?;
     request.report.step("editing the filesystems", None);
-    let integrated = edit::apply(plan, golden, &dirs(&before)).map_err(changed)?;
+    let integrated = edit::apply(plan, golden, &dirs(&before), request.shared).map_err(changed)?;
     let after = hooks(Stage::AfterEdits, &integrated.paths())?;
     let edited = integrated
         .finish(plan, golden, &dirs(&after))

@@ -463,6 +463,7 @@ fn outcome(seed: u64) -> Outcome {
         disk: Path::new("/somewhere/golden.img"),
         overlays: &[],
         preserve_layout: None,
+        modes: Default::default(),
         package_cache: Path::new(""),
         epoch: None,
     };
@@ -473,6 +474,7 @@ fn outcome(seed: u64) -> Outcome {
         },
         run_hooks: false,
         upgrade_from: None,
+        shared: None,
         strict: false,
         report: &Silent,
     };

@@ -62,7 +62,14 @@ fn forget(path: &Path) {
 
 /// A temporary directory that is removed when the value is dropped, or by [`abandon`].
 #[derive(Debug)]
-pub(crate) struct Scratch(tempfile::TempDir);
+pub(crate) struct Scratch {
+    dir: tempfile::TempDir,
+    /// Locked while the directory is in use, if others look for leftovers next to it.
+    _lock: Option<File>,
+}
+
+/// The file in a directory of [`Scratch::below`] that is locked while it is in use.
+const LOCK: &str = "in-use";
 
 impl Scratch {
     /// Creates an empty directory where the host keeps temporary files.
@@ -70,21 +77,42 @@ impl Scratch {
     /// # Errors
     /// I/O errors of creating it.
     pub(crate) fn new() -> io::Result<Self> {
+        Self::create(|new| new.prefix("goldsmith-").tempdir())
+    }
+
+    /// Creates a directory in the directory `parent`, which is created if it is missing; removes
+    /// those of killed runs there.
+    ///
+    /// # Errors
+    /// I/O errors of creating it.
+    pub(crate) fn below(parent: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(parent)?;
+        clear_left_dirs(parent)?;
+        let mut scratch = Self::create(|new| new.prefix(PREFIX).tempdir_in(parent))?;
+        let lock = File::create_new(scratch.path().join(LOCK))?;
+        lock.lock()?;
+        scratch._lock = Some(lock);
+        Ok(scratch)
+    }
+
+    fn create(
+        new: impl FnOnce(&mut tempfile::Builder<'_, '_>) -> io::Result<tempfile::TempDir>,
+    ) -> io::Result<Self> {
         let mut open = open();
-        let dir = tempfile::Builder::new().prefix("goldsmith-").tempdir()?;
+        let dir = new(&mut tempfile::Builder::new())?;
         open.dirs.push(dir.path().to_owned());
-        Ok(Self(dir))
+        Ok(Self { dir, _lock: None })
     }
 
     /// The path of the directory.
     pub(crate) fn path(&self) -> &Path {
-        self.0.path()
+        self.dir.path()
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        open().dirs.retain(|known| known != self.0.path());
+        open().dirs.retain(|known| known != self.dir.path());
     }
 }
 
@@ -239,6 +267,23 @@ fn open_locked(temporary: &Path) -> io::Result<Option<File>> {
     Ok(Some(file))
 }
 
+/// Removes directories of [`Scratch::below`] that no process has locked.
+fn clear_left_dirs(parent: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(parent)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let ours = name.is_some_and(|name| name.starts_with(PREFIX));
+        if ours
+            && let Ok(lock) = input_file::open(&path.join(LOCK))
+            && lock.try_lock().is_ok()
+        {
+            // If it cannot be removed now, the next run tries again.
+            let _ = std::fs::remove_dir_all(path);
+        }
+    }
+    Ok(())
+}
+
 /// Removes temporary files that no process has locked.
 fn clear_leftovers(dir: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(dir)? {
@@ -273,6 +318,25 @@ mod tests {
             .collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn scratch_directories_of_killed_runs_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let left = dir.path().join(".goldsmith-left");
+        let begun = dir.path().join(".goldsmith-begun");
+        let own = dir.path().join("own");
+        for path in [&left, &begun, &own] {
+            std::fs::create_dir(path).unwrap();
+        }
+        std::fs::write(left.join(LOCK), "").unwrap();
+        std::fs::write(own.join(LOCK), "").unwrap();
+        let first = Scratch::below(dir.path()).unwrap();
+        let second = Scratch::below(dir.path()).unwrap();
+        assert!(first.path().is_dir() && second.path().is_dir());
+        assert!(!left.exists() && begun.is_dir() && own.is_dir());
+        drop((first, second));
+        assert_eq!(names(dir.path()), [".goldsmith-begun", "own"]);
     }
 
     #[test]

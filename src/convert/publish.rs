@@ -55,7 +55,7 @@ pub(super) fn publish(checked: Checked, jobs: usize, report: &dyn Report) -> Res
     let root_sha256 = files.root_sha256;
     let as_written = matches!(output.image, ImageForm::Raw | ImageForm::Compressed(_));
     let files = [
-        ("image", Some(files.image)),
+        ("image", files.image),
         ("bmap", map),
         ("artifact", Some(files.artifact)),
         ("rootfs", files.rootfs),
@@ -201,7 +201,7 @@ struct WrittenFiles<'w>(&'w WrittenOutputs);
 impl WrittenFiles<'_> {
     fn iter(&self) -> impl Iterator<Item = (&'static str, &Pending)> {
         let files = [
-            ("image", Some(&self.0.image)),
+            ("image", self.0.image.as_ref()),
             ("artifact", Some(&self.0.artifact)),
             ("rootfs", self.0.rootfs.as_ref()),
         ];

@@ -12,16 +12,32 @@ use crate::edit::mender;
 use crate::edit::references::row::Row;
 use crate::edit::{StartupNote, Trees};
 use crate::golden::facts;
+use crate::input_file;
 use crate::plan::family::Role;
 use crate::plan::hooks::Hook;
 use crate::plan::raw::Blob;
 use crate::problem::{Problem, Problems};
 use crate::verify::{Finding, Severity, compatibility, required_on_data};
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use std::path::Path;
 
 /// The version of the format; it grows when a field changes its meaning.
 const FORMAT: u32 = 1;
+
+/// The largest record that is read (bytes).
+const RECORD_MAX: u64 = 16 << 20;
+
+/// Reads the record of an earlier release.
+///
+/// # Errors
+/// I/O errors; text that is not JSON.
+pub fn read_record(path: &Path) -> Result<serde_json::Value> {
+    let context = || format!("reading the record {}", path.display());
+    let bytes = input_file::read(path, RECORD_MAX, "a record").with_context(context)?;
+    serde_json::from_slice(&bytes).with_context(context)
+}
 
 /// The record of one conversion.
 #[derive(Clone, Debug, Serialize)]

@@ -19,6 +19,15 @@ const NO_DIGEST: [u8; 32] = [0; 32];
 /// The code of the warning about a missing update client, of which a note says what to do.
 const NOTED: &str = "client-missing";
 
+/// The codes of warnings that the edits give too, with the advice that belongs to them.
+const TOLD: [&str; 2] = ["client-disabled", "startup-panic"];
+
+/// Whether a warning of the edits is about the same place as a finding of the checks.
+fn is_told(finding: &Finding, warnings: &[String]) -> bool {
+    let place = place(&finding.place);
+    TOLD.contains(&finding.code) && warnings.iter().any(|warning| warning.starts_with(&place))
+}
+
 /// The findings of the checks.
 #[derive(Debug, Default)]
 pub(super) struct Rehearsed {
@@ -53,9 +62,10 @@ pub(super) fn rehearse(prepared: &Prepared, verify: bool, request: &Request) -> 
         ..verify::Request::default()
     };
     let outcome = verify::image(&planned, &checks);
+    let said = &prepared.edited.warnings;
     let counts = |finding: &&Finding| match finding.severity {
         Severity::Error => true,
-        Severity::Warning => request.strict,
+        Severity::Warning => request.strict && !is_told(finding, said),
         Severity::Note => false,
     };
     let mut problems: Vec<Problem> = outcome
@@ -67,8 +77,10 @@ pub(super) fn rehearse(prepared: &Prepared, verify: bool, request: &Request) -> 
     let warnings = outcome.findings.iter();
     let warnings = warnings.filter(|finding| finding.severity == Severity::Warning);
     let warnings: Vec<&Finding> = warnings.collect();
-    let told = warnings.iter().filter(|finding| finding.code != NOTED);
-    for finding in told.filter(|_| !request.strict) {
+    let fresh = warnings
+        .iter()
+        .filter(|finding| finding.code != NOTED && !is_told(finding, said));
+    for finding in fresh.filter(|_| !request.strict) {
         request.report.warn(&problem(finding).message);
     }
     if !request.run_hooks && has_edit_hooks(prepared) {

@@ -79,7 +79,7 @@ const REWORDED: &[Reworded] = &[
     Reworded {
         now: (
             "the image contains no update client: install one in the golden image, or set \
-             client.packages",
+             client.bundle or client.packages",
             "",
         ),
         then: (

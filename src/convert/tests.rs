@@ -1,7 +1,8 @@
 //! A conversion of a small golden image, called as the commands do.
 
-use super::{Conversion, Record, Request, WriteOptions, convert, prepare, prepare_for};
+use super::{Conversion, Record, Request, WriteOptions, convert, prepare, prepare_read};
 use crate::config::Config;
+use crate::golden::Golden;
 use crate::golden::example_tests::{self, Example};
 use crate::image::source::InputImage;
 use crate::plan::PlanRequest;
@@ -29,12 +30,14 @@ fn request<'a>(config: &'a Config, upgrade_from: Option<&'a Value>) -> Request<'
                 disk: Path::new("/somewhere/golden.img"),
                 overlays: &[],
                 preserve_layout: None,
+                modes: Default::default(),
                 package_cache: Path::new(""),
                 epoch: None,
             },
         },
         run_hooks: false,
         upgrade_from: upgrade_from.map(|record| (Path::new("old.json"), record)),
+        shared: None,
         strict: false,
         report: &Silent,
     }
@@ -205,7 +208,9 @@ fn warnings_about_the_earlier_release_are_errors_when_asked() {
     let mut example = Example::new();
     example.partitions[1].1 = example_tests::ext(&root);
     // Without the checks of the image, which has no client: that is a warning too.
-    let prepared = prepare_for(&asked, InputImage::of(example.source()), false);
+    let input = InputImage::of(example.source());
+    let golden = Golden::read(input, asked.plan.selection(), asked.report).unwrap();
+    let prepared = prepare_read(&asked, golden, false);
     let error = prepared.map(|_| ()).unwrap_err();
     let error = format!("{error:#}");
     assert!(
@@ -340,4 +345,41 @@ fn the_golden_image_is_never_replaced() {
     );
     assert!(fs::read(&path).unwrap() == bytes);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+/// Keeps the warnings.
+#[derive(Default)]
+struct Warned(std::sync::Mutex<Vec<String>>);
+
+impl crate::report::Report for Warned {
+    fn step(&self, _: &str, _: Option<u64>) {}
+    fn advance(&self, _: u64) {}
+    fn warn(&self, message: &str) {
+        self.0.lock().unwrap().push(message.to_owned());
+    }
+    fn note(&self, _: &str) {}
+}
+
+/// What the edits warn of is not said again by the checks, which find it too.
+#[test]
+fn a_warning_is_given_once() {
+    let mut root = example_tests::root();
+    example_tests::add(
+        &mut root,
+        "/etc/sysctl.d/9.conf",
+        b"# ours\nkernel.panic = 0\n",
+    );
+    let mut example = Example::new();
+    example.partitions[1].1 = example_tests::ext(&root);
+    let config = config("");
+    let warned = Warned::default();
+    let mut asked = request(&config, None);
+    asked.report = &warned;
+    prepare(&asked, InputImage::of(example.source())).unwrap();
+    let all = warned.0.lock().unwrap();
+    let about: Vec<&String> = all.iter().filter(|one| one.contains("9.conf")).collect();
+    assert!(
+        matches!(about.as_slice(), [one] if one.starts_with("/etc/sysctl.d/9.conf:2: kernel.panic = 0")),
+        "{about:?}"
+    );
 }

@@ -1,10 +1,13 @@
 //! Writes the results of a conversion, under temporary names.
 
 use super::Prepared;
-use super::emit::{DiskParts, Emission, OutputFormat, OutputNames, WrittenOutputs};
+use super::emit::{
+    DiskParts, Emission, OutputFormat, OutputNames, WrittenOutputs, common_chunk_lengths,
+};
 use super::layout::Images;
 use super::outputs::Outputs;
 use crate::compress::cache::Cache;
+use crate::compress::parallel::threads;
 use crate::image::output::container::Container;
 use crate::plan::Plan;
 use crate::plan::output::ImageForm;
@@ -83,13 +86,14 @@ pub(super) fn write(
     let unpartitioned = prepared.unpartitioned()?;
     let Images { root, boot } = std::mem::take(&mut prepared.images);
     let (plan, golden) = (&prepared.plan, &prepared.golden);
-    let emission = Emission {
+    let mut emission = Emission {
         disk: disk(&prepared, &unpartitioned, &boot, &root),
         format: match plan.output.image {
             ImageForm::Raw => OutputFormat::Raw,
             ImageForm::Compressed(codec) => OutputFormat::Stream(codec),
             ImageForm::Qcow2 => OutputFormat::Container(Container::Qcow2),
             ImageForm::AndroidSparse => OutputFormat::Container(Container::AndroidSparse),
+            ImageForm::None => OutputFormat::None,
         },
         block_map: plan.output.block_map,
         meta: &plan.artifact,
@@ -98,15 +102,20 @@ pub(super) fn write(
         cache: options.cache,
         report,
     };
+    let codecs = emission.codecs();
+    emission.jobs = threads(options.jobs, &codecs, common_chunk_lengths(&codecs));
+    if emission.jobs < options.jobs {
+        report.note(&format!(
+            "{} of {} threads compress, so that they take less than 1 GiB of memory",
+            emission.jobs, options.jobs
+        ));
+    }
     check_names(&prepared, dir)?;
     let names = names(plan);
     let data = |sha256: &[u8; 32]| prepared.data_image(sha256);
     let files = emission
         .run(&outputs, &names, &data)
         .map_err(|error| golden.or_input_changed(error))?;
-    if let Some(cache) = options.cache {
-        cache.report_usage(report);
-    }
     Ok(WrittenConversion {
         prepared,
         unpartitioned,
@@ -121,7 +130,10 @@ pub(super) fn write(
 fn names(plan: &Plan) -> OutputNames {
     let name = &plan.name;
     OutputNames {
-        image: format!("{name}.{}", plan.output.extension),
+        image: plan
+            .output
+            .extension
+            .map(|extension| format!("{name}.{extension}")),
         artifact: format!("{name}.mender"),
         rootfs: plan.output.rootfs.then(|| format!("{name}.ext4")),
     }
@@ -141,14 +153,7 @@ pub(super) fn check_names(prepared: &Prepared, dir: &Path) -> Result<(), Problem
     let layout = output.file_layout.then(|| with("places"));
     let record = Some(with("json"));
     let bills: Vec<String> = output.sbom.extensions().map(with).collect();
-    let names = [
-        Some(image),
-        Some(artifact),
-        record,
-        rootfs,
-        block_map,
-        layout,
-    ];
+    let names = [image, Some(artifact), record, rootfs, block_map, layout];
     let names = names.into_iter().flatten().chain(bills);
     for path in names.map(|name| dir.join(name)) {
         let what = if prepared.golden.input.is_at(&path) {

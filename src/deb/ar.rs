@@ -32,8 +32,11 @@ pub(super) struct ArMember {
 /// All members in order.
 pub(super) fn members(source: &Source) -> Result<Vec<ArMember>, DebError> {
     let mut magic = [0; 8];
+    let len = magic
+        .len()
+        .min(usize::try_from(source.len()).unwrap_or(usize::MAX));
     source
-        .read_exact_at(0, &mut magic)
+        .read_exact_at(0, magic.get_mut(..len).unwrap_or_default())
         .map_err(|e| DebError::Io("the archive's magic", e))?;
     if &magic != MAGIC {
         return Err(DebError::Corrupt(

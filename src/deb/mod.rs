@@ -19,6 +19,7 @@
 mod ar;
 mod archive;
 mod error;
+mod facts;
 mod md5;
 mod paragraph;
 mod relation;
@@ -26,6 +27,7 @@ mod version;
 
 pub use archive::{ControlFile, DataEntry, DataEntryKind, DebLimits, Package};
 pub use error::DebError;
+pub use facts::{MultiArch, PackageFacts};
 pub(crate) use md5::Md5;
 pub use paragraph::{Paragraph, ParagraphError, stanzas};
 pub use relation::{Relation, RelationError, Relations, VersionOperator};

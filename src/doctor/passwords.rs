@@ -1,6 +1,8 @@
 //! Passwords that everyone knows, held against encrypted ones (`crypt(5)`).
 
 use sha_crypt::{PasswordVerifier as _, ShaCrypt};
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use yescrypt::Yescrypt;
 
 /// Passwords of distributions' images and of many who set up a machine.
@@ -23,13 +25,41 @@ const COMMON: [&str; 16] = [
     "live",
 ];
 
+/// The most threads that try passwords at once: each needs 16 MiB for Debian's yescrypt.
+const THREADS: usize = 4;
+
 /// The password of the account `name` if it is one that everyone knows; `None` also for methods of
 /// encryption that are not known here.
 pub(super) fn known(name: &str, encrypted: &str) -> Option<String> {
     let mut candidates = vec![name];
     candidates.extend(COMMON.into_iter().filter(|word| *word != name));
-    let found = candidates.into_iter().find(|word| matches(word, encrypted));
+    let found = first(&candidates, &|word| matches(word, encrypted));
     found.map(str::to_owned)
+}
+
+/// The first of `words` that `fits`. Several are tried at once, since each takes a twentieth of a
+/// second or more.
+fn first<'w>(words: &[&'w str], fits: &(dyn Fn(&str) -> bool + Sync)) -> Option<&'w str> {
+    let (next, found) = (AtomicUsize::new(0), AtomicUsize::new(usize::MAX));
+    let work = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            // Those before a word that fits are tried by other threads.
+            let word = words.get(at).filter(|_| at < found.load(Ordering::Relaxed));
+            match word {
+                Some(word) if fits(word) => _ = found.fetch_min(at, Ordering::Relaxed),
+                Some(_) => {}
+                None => return,
+            }
+        }
+    };
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..cores.min(THREADS) {
+            scope.spawn(work);
+        }
+    });
+    words.get(found.into_inner()).copied()
 }
 
 /// The most rounds of SHA-crypt that are tried: more would take too long.
@@ -72,6 +102,22 @@ fn matches(word: &str, encrypted: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_word_that_fits_is_found_whichever_is_done_first() {
+        let words = ["a", "b", "c", "d", "e", "f"];
+        let slow = |fitting: &'static [&str]| {
+            move |word: &str| {
+                // Early words take longest.
+                let place = u64::from(b'g' - word.as_bytes()[0]);
+                std::thread::sleep(std::time::Duration::from_millis(2 * place));
+                fitting.contains(&word)
+            }
+        };
+        assert_eq!(first(&words, &slow(&["b", "c", "f"])), Some("b"));
+        assert_eq!(first(&words, &slow(&["f"])), Some("f"));
+        assert_eq!(first(&words, &slow(&[])), None);
+    }
 
     #[test]
     fn passwords_of_three_methods_are_known() {

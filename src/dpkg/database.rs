@@ -1,6 +1,6 @@
 //! The image's dpkg database, as `dpkg(1)` keeps it below `/var/lib/dpkg`.
 
-use crate::deb::{Paragraph, Relations, Version, stanzas};
+use crate::deb::{PackageFacts, Paragraph, stanzas};
 use crate::problem::{Problem, Problems};
 use crate::tree::edit::EditError;
 use crate::tree::{DirEntry, Tree};
@@ -10,89 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) const DIR: &str = "/var/lib/dpkg";
 /// Largest database file in bytes; those of real systems are far smaller.
 pub(super) const LIMIT: u64 = 256 << 20;
-
-/// The value of `Multi-Arch`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum MultiArch {
-    #[default]
-    No,
-    Same,
-    Foreign,
-    Allowed,
-}
-
-/// The fields that relations are about: a package's name, architecture and version, and its
-/// relations to others.
-#[derive(Clone, Debug)]
-pub(super) struct PackageFacts {
-    pub(super) name: String,
-    pub(super) architecture: String,
-    pub(super) version: Version,
-    pub(super) multi_arch: MultiArch,
-    pub(super) depends: Relations,
-    pub(super) pre_depends: Relations,
-    pub(super) conflicts: Relations,
-    pub(super) breaks: Relations,
-    pub(super) provides: Relations,
-    pub(super) replaces: Relations,
-}
-
-impl PackageFacts {
-    /// Reads the fields of a control paragraph.
-    pub(super) fn read(control: &Paragraph) -> Result<Self, String> {
-        let architecture = control.text("Architecture");
-        let relations = |field: &str| {
-            Relations::parse(control.text(field), architecture).map_err(|e| format!("{field}: {e}"))
-        };
-        let name = control.text("Package");
-        let fine = |b: u8| b.is_ascii_alphanumeric() || b"+-.".contains(&b);
-        if name.is_empty()
-            || !name.bytes().all(fine)
-            || !name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        {
-            return Err(format!("Package: `{name}` is not a package name"));
-        }
-        if architecture.is_empty()
-            || !architecture
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
-        {
-            return Err(format!(
-                "Architecture: `{architecture}` is not an architecture"
-            ));
-        }
-        Ok(Self {
-            name: name.to_owned(),
-            architecture: architecture.to_owned(),
-            version: control
-                .text("Version")
-                .parse()
-                .map_err(|e| format!("Version: {e}"))?,
-            multi_arch: match control.text("Multi-Arch") {
-                "same" => MultiArch::Same,
-                "foreign" => MultiArch::Foreign,
-                "allowed" => MultiArch::Allowed,
-                _ => MultiArch::No,
-            },
-            depends: relations("Depends")?,
-            pre_depends: relations("Pre-Depends")?,
-            conflicts: relations("Conflicts")?,
-            breaks: relations("Breaks")?,
-            provides: relations("Provides")?,
-            replaces: relations("Replaces")?,
-        })
-    }
-
-    /// The name of the package's files in `info`: with the architecture where several can be
-    /// installed at once.
-    pub(super) fn base(&self) -> String {
-        if self.multi_arch == MultiArch::Same {
-            format!("{}:{}", self.name, self.architecture)
-        } else {
-            self.name.clone()
-        }
-    }
-}
 
 /// The state of a package: the third word of `Status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +44,11 @@ impl Stanza {
             Some("not-installed") => PackageState::Gone,
             _ => PackageState::Half,
         };
-        let facts = PackageFacts::read(&control).map_err(|e| format!("package {name}: {e}"))?;
+        let facts = match state {
+            PackageState::Gone => absent(&control),
+            _ => PackageFacts::read(&control),
+        };
+        let facts = facts.map_err(|e| format!("package {name}: {e}"))?;
         Ok(Self {
             raw: raw.to_vec(),
             control,
@@ -362,6 +283,23 @@ fn overrides(bytes: &[u8]) -> Vec<StatOverride> {
     lines(bytes).filter_map(read).collect()
 }
 
+/// The facts of a package that is not installed. dpkg keeps its name and what was wanted of it, as
+/// after an installation that it refused, and writes neither a version nor always an architecture.
+fn absent(control: &Paragraph) -> Result<PackageFacts, String> {
+    let or = |field: &str, otherwise: &str| match control.text(field) {
+        "" => otherwise.to_owned(),
+        text => text.to_owned(),
+    };
+    let text = format!(
+        "Package: {}\nArchitecture: {}\nVersion: {}\n",
+        control.text("Package"),
+        or("Architecture", "all"),
+        or("Version", "0")
+    );
+    let control = Paragraph::parse(text.as_bytes()).map_err(|e| e.to_string())?;
+    PackageFacts::read(&control)
+}
+
 /// The names of the files in `info` that belong to a package, with their suffixes.
 pub(super) fn info_files(tree: &Tree, base: &str) -> Vec<(String, Vec<u8>)> {
     let Some(dir) = tree.dir(format!("{DIR}/info")) else {
@@ -395,6 +333,18 @@ mod tests {
             (read[0].mode, read[0].path.as_slice()),
             (0o640, &b"/etc/chrony/chrony.keys"[..])
         );
+    }
+
+    #[test]
+    fn a_package_that_is_not_installed_has_no_version() {
+        let absent = "Package: a\nStatus: install ok not-installed\n";
+        let stanza = Stanza::read(absent.as_bytes()).unwrap();
+        assert_eq!(stanza.state, PackageState::Gone);
+        assert_eq!(stanza.facts.base(), "a");
+        assert_eq!(stanza.raw, absent.as_bytes());
+        let installed = absent.replace("not-installed", "installed");
+        let error = Stanza::read(installed.as_bytes()).unwrap_err();
+        assert!(error.starts_with("package a: "), "{error}");
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Extracts the files of a package into the tree, as `dpkg --unpack` does.
 
-use super::database::{Conffile, Database, MultiArch, PackageState, lines, text};
+use super::database::{Conffile, Database, PackageState, lines, text};
 use super::incoming::{Incoming, replaces};
 use super::md5::{md5_at, md5_of};
 use super::request::Journal;
 use super::users::AccountIds;
-use crate::deb::{DataEntry, DataEntryKind};
+use crate::deb::{DataEntry, DataEntryKind, MultiArch};
 use crate::problem::Problem;
 use crate::stream::{Content, ReadAt};
 use crate::tree::edit::EditError;

@@ -1,8 +1,8 @@
 //! A package that is to be installed, read and checked against the database.
 
-use super::database::{Database, PackageFacts, PackageState, lines};
+use super::database::{Database, PackageState, lines};
 use super::request::{InstallRequest, Journal};
-use crate::deb::{DebLimits, Package};
+use crate::deb::{DebLimits, Package, PackageFacts};
 use crate::digest;
 use crate::problem::Problem;
 use crate::stream::Source;
@@ -122,7 +122,7 @@ pub(super) fn read_all(
                 ));
             }
             Ok(incoming) => {
-                check(&incoming, database, journal);
+                check(&incoming, &request.downgrades, database, journal);
                 out.push(incoming);
             }
             Err(e) => journal.problem(Problem::new(format!("reading {file}: {e}"))),
@@ -157,8 +157,9 @@ fn read(file: &str, source: &Source, database: &Database) -> Result<Incoming, St
     })
 }
 
-/// Checks that the image can take the package: its architecture, and the version that is there.
-fn check(incoming: &Incoming, database: &Database, journal: &mut Journal) {
+/// Checks that the image can take the package: its architecture, and the version that is there,
+/// which may be a later one of those packages that may go back.
+fn check(incoming: &Incoming, downgrades: &[String], database: &Database, journal: &mut Journal) {
     let facts = &incoming.facts;
     let (name, version, architecture) = (&facts.name, &facts.version, &facts.architecture);
     let known = architecture == "all"
@@ -177,15 +178,15 @@ fn check(incoming: &Incoming, database: &Database, journal: &mut Journal) {
     let Some(old) = database.old(facts) else {
         return;
     };
-    if old.state == PackageState::Installed && facts.version < old.facts.version {
+    let back = old.state == PackageState::Installed && facts.version < old.facts.version;
+    if back && !downgrades.contains(name) {
         let text = format!(
             "package {name} {version} would replace the newer {} of the image",
             old.facts.version
         );
-        journal.problem(
-            Problem::new(text)
-                .hint("downgrades are not supported: use a newer package or an older image"),
-        );
+        journal.problem(Problem::new(text).hint(format!(
+            "use a newer package or an older image, or allow it: client.may-change = [\"{name}\"]"
+        )));
     }
     if old.state == PackageState::Half {
         let text = format!("package {name} is half-installed in the image");

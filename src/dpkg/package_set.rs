@@ -1,9 +1,9 @@
 //! The packages of the image once the new ones are installed, and whether the relations between
 //! them hold (Debian Policy chapter 7, `deb-control(5)`).
 
-use super::database::{Database, MultiArch, PackageFacts, PackageState};
+use super::database::{Database, PackageState};
 use super::request::Journal;
-use crate::deb::Relation;
+use crate::deb::{MultiArch, PackageFacts, Relation};
 use crate::problem::Problem;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -69,41 +69,38 @@ impl<'a> PackageSet<'a> {
         }
     }
 
-    /// Whether a package of this architecture and `Multi-Arch` may satisfy `relation` of a package
-    /// of the architecture `asking`.
+    /// Whether `relation` of a package of the architecture `asking` means a package, or a name that
+    /// it provides, of this architecture: without a qualifier the same architecture and what is
+    /// `Multi-Arch: foreign`, with `:any` what is `Multi-Arch: allowed` (dpkg's `archsatisfied`).
+    /// What packages exclude by its own name is of every architecture, unless one is named.
     fn architecture_fits(
         &self,
         relation: &Relation,
         asking: &str,
         architecture: &str,
         multi_arch: MultiArch,
+        excludes: bool,
     ) -> bool {
         let (asking, has) = (self.real(asking), self.real(architecture));
         match relation.qualifier.as_deref() {
-            None => asking == has || multi_arch == MultiArch::Foreign,
-            Some("any") => {
-                asking == has || matches!(multi_arch, MultiArch::Allowed | MultiArch::Foreign)
-            }
-            Some("native") => has == self.native,
+            None => excludes || asking == has || multi_arch == MultiArch::Foreign,
+            Some("any") => excludes || multi_arch == MultiArch::Allowed || has == "any",
             Some(named) => named == has,
         }
     }
 
-    /// Whether `by` satisfies `relation` by its name or by what it provides; for conflicts, any
-    /// architecture counts.
+    /// Whether `by` is what `relation` means, by its name or by what it provides; `excludes` for
+    /// conflicts, which mean what is provided for any architecture.
     fn satisfies(
         &self,
         relation: &Relation,
         asking: &str,
         by: &PackageFacts,
-        conflict: bool,
+        excludes: bool,
     ) -> bool {
-        let unqualified = conflict && relation.qualifier.is_none();
-        if !(unqualified
-            || self.architecture_fits(relation, asking, &by.architecture, by.multi_arch))
-        {
-            return false;
-        }
+        let fits = |architecture: &str| {
+            self.architecture_fits(relation, asking, architecture, by.multi_arch, excludes)
+        };
         let provided = |p: &Relation| {
             p.name == relation.name
                 && match (&relation.version, &p.version) {
@@ -111,8 +108,9 @@ impl<'a> PackageSet<'a> {
                     (Some(_), Some((_, version))) => relation.admits(version),
                     (Some(_), None) => false,
                 }
+                && (excludes || fits(p.qualifier.as_deref().unwrap_or(&by.architecture)))
         };
-        (by.name == relation.name && relation.admits(&by.version))
+        (by.name == relation.name && relation.admits(&by.version) && fits(&by.architecture))
             || by.provides.0.iter().flatten().any(provided)
     }
 

@@ -1,10 +1,10 @@
 //! Registers a package in the database: its paragraph in `status` and its files in `info`, byte for
 //! byte as dpkg writes them.
 
-use super::database::{Conffile, DIR, Database, PackageFacts, Stanza, info_files, lines, text};
+use super::database::{Conffile, DIR, Database, Stanza, info_files, lines, text};
 use super::extract::Extracted;
 use super::incoming::Incoming;
-use crate::deb::Relations;
+use crate::deb::{PackageFacts, Relations};
 use crate::tree::edit::EditError;
 use crate::tree::editor::TreeEditor;
 use std::collections::BTreeSet;

@@ -43,6 +43,8 @@ pub struct InstallRequest {
     pub accept: Vec<AcceptedScript>,
     /// Files that are made after unpacking where they are missing.
     pub defaults: Vec<DefaultFile>,
+    /// The names of packages that may be replaced by earlier versions.
+    pub downgrades: Vec<String>,
 }
 
 /// A package that was installed.

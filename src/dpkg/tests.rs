@@ -208,7 +208,7 @@ fn put_with(
         debs: debs.iter().enumerate().map(source).collect(),
         managed,
         accept,
-        defaults: Vec::new(),
+        ..InstallRequest::default()
     };
     let before = crate::tree::dump::dump(tree).unwrap();
     let mut editor = TreeEditor::new(tree, TIME);
@@ -332,6 +332,20 @@ fn upgrades_may_not_break_what_stays_nor_go_backwards() {
         said.contains("package lib 1 would replace the newer 2 of the image"),
         "{said}"
     );
+    assert!(said.contains("may-change = [\"lib\"]"), "{said}");
+    let older = Deb::new("lib", "1", "").postinst("echo \"$@\" >/log\n");
+    let source: Source = Arc::new(MemSource(older.bytes().into()));
+    let request = |name: &str| InstallRequest {
+        debs: vec![("lib.deb".into(), source.clone())],
+        downgrades: vec![name.to_owned()],
+        ..InstallRequest::default()
+    };
+    let mut alone = image(&stanza("lib", "2", ""));
+    let mut back = |name| install(&mut TreeEditor::new(&mut alone, TIME), &request(name));
+    assert!(back("other").is_err());
+    let report = back("lib").unwrap();
+    assert_eq!(report.packages[0].upgraded_from.as_deref(), Some("2"));
+    assert_eq!(text(&alone, "/log").as_deref(), Some("configure 2\n"));
     let said = put(&mut tree, &[Deb::new("x", "1", ""), Deb::new("x", "2", "")]).unwrap_err();
     assert!(said.contains("package x is requested twice"), "{said}");
 }

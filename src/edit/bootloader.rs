@@ -45,6 +45,14 @@ fn integration<'p>(
             arch,
             more_arguments,
         }),
+        Bootloader::RpiTryboot => Integration::RpiTryboot(boot::tryboot::TrybootOptions {
+            roots,
+            partuuids,
+            boot_mount,
+            arch,
+            more_arguments,
+            models: &plan.boot.pi_models,
+        }),
         Bootloader::UBoot | Bootloader::UBootOnRaspberryPi => {
             Integration::UBoot(boot::uboot::UBootOptions {
                 roots,

@@ -72,7 +72,7 @@ pub fn integrate(
     if !client.exists {
         // What else it would need is said once it is there.
         notes = vec![
-            "the image contains no update client: install one in the golden image, or set client.packages"
+            "the image contains no update client: install one in the golden image, or set client.bundle or client.packages"
                 .to_owned(),
         ];
     }

@@ -18,6 +18,7 @@ mod private_keys;
 pub mod references;
 mod replaced;
 mod sanitize;
+mod shared;
 mod startup;
 mod swap;
 pub mod system;
@@ -27,6 +28,7 @@ mod user;
 mod visible;
 mod volatile;
 
+pub use shared::SharedEdits;
 pub use startup::StartupNote;
 pub use startup::acting as startup_acting;
 
@@ -47,11 +49,12 @@ use changes::{NetChange, net_changes};
 use references::row::Row;
 use replaced::Brought;
 use sanitize::HostKey;
+use shared::FirstEdits;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// The three filesystems of the result.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Trees {
     /// The root filesystem, the same in both slots.
     pub root: Tree,
@@ -123,6 +126,21 @@ impl<'t> Workspace<'t> {
         }
     }
 
+    /// Goes on where the first edits ended.
+    fn after(trees: &'t mut Trees, time: Time, first: Begun) -> Self {
+        let [root, boot, data] = first.changes;
+        Self {
+            root: TreeEditor::resume(&mut trees.root, time, root),
+            boot: TreeEditor::resume(&mut trees.boot, time, boot),
+            data: TreeEditor::resume(&mut trees.data, time, data),
+            problems: first.problems,
+            startup: Vec::new(),
+            notes: first.notes,
+            warnings: first.warnings,
+            used: Used::default(),
+        }
+    }
+
     fn editor(&mut self, target: Target) -> &mut TreeEditor<'t> {
         match target {
             Target::Root => &mut self.root,
@@ -166,6 +184,14 @@ impl<'t> Workspace<'t> {
     }
 }
 
+/// What was done by the first edits.
+struct Begun {
+    changes: [Vec<Change>; 3],
+    problems: Problems,
+    notes: Vec<String>,
+    warnings: Vec<String>,
+}
+
 /// Edits that are complete but for what hooks stage after them.
 #[derive(Debug)]
 pub struct Integrated {
@@ -190,17 +216,33 @@ pub struct Integrated {
 }
 
 /// Applies all edits to copies of the golden trees, in order. `staged` is what hooks of the stage
-/// `before-edits` staged.
+/// `before-edits` staged; `shared` has edits of other conversions of the same golden image.
 ///
 /// # Errors
 /// All problems at once; errors of the golden filesystems.
-pub fn apply(plan: &Plan, golden: &Golden, staged: &[StagedDir]) -> Result<Integrated> {
-    let mut trees = golden_trees(golden, plan.stamp.time);
-    let mut work = Workspace::new(&mut trees, plan.stamp.time);
-    partitions::carry_over(&mut work, plan, golden)?;
-    let carried = work.data.tree().clone();
-    let added_from = work.change_counts();
-    let packages = packages::install(&mut work, plan);
+pub fn apply(
+    plan: &Plan,
+    golden: &Golden,
+    staged: &[StagedDir],
+    shared: Option<&SharedEdits>,
+) -> Result<Integrated> {
+    let FirstEdits {
+        mut trees,
+        changes,
+        carried,
+        added_from,
+        packages,
+        problems,
+        notes,
+        warnings,
+    } = FirstEdits::new(plan, golden, shared)?;
+    let begun = Begun {
+        changes,
+        problems,
+        notes,
+        warnings,
+    };
+    let mut work = Workspace::after(&mut trees, plan.stamp.time, begun);
     let removed_keys =
         sanitize::clean(&mut work, plan).context("taking traces of the golden machine away")?;
     user::staged(&mut work, staged, plan, &Default::default());

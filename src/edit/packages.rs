@@ -3,15 +3,25 @@
 use super::Workspace;
 use crate::digest;
 use crate::dpkg::{self, InstalledPackage};
-use crate::plan::Plan;
-use crate::plan::packages::LockedFile;
+use crate::plan::packages::{LockedFile, PackagePlan};
 use crate::problem::{Problem, Problems};
 use crate::stream::{FileSource, Source};
+use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// What decides about the installation of packages, besides the tree.
+#[derive(Clone, PartialEq)]
+pub(super) struct PackageInputs {
+    pub(super) packages: PackagePlan,
+    /// Whether the update client is managed by a server.
+    pub(super) managed: bool,
+    /// The settings of the update client.
+    pub(super) settings: Map<String, Value>,
+}
+
 /// Installs all packages, or none when one of them cannot be installed.
-pub(super) fn install(work: &mut Workspace<'_>, plan: &Plan) -> Vec<InstalledPackage> {
+pub(super) fn install(work: &mut Workspace<'_>, plan: &PackageInputs) -> Vec<InstalledPackage> {
     let accept = plan
         .packages
         .accepted
@@ -24,9 +34,10 @@ pub(super) fn install(work: &mut Workspace<'_>, plan: &Plan) -> Vec<InstalledPac
         });
     let request = dpkg::InstallRequest {
         debs: open(work, plan),
-        managed: plan.client.managed,
+        managed: plan.managed,
         accept: accept.collect(),
         defaults: client_settings(plan),
+        downgrades: plan.packages.may_change.clone(),
     };
     if request.debs.is_empty() {
         let all = 0..request.accept.len();
@@ -50,7 +61,7 @@ pub(super) fn install(work: &mut Workspace<'_>, plan: &Plan) -> Vec<InstalledPac
 }
 
 /// A problem with a package, and how to do without one that is only recommended.
-fn recommended(problem: Problem, plan: &Plan) -> Problem {
+fn recommended(problem: Problem, plan: &PackageInputs) -> Problem {
     let mut locked = plan.packages.locked.iter();
     let found = locked.find_map(|one| {
         let start = format!("package {} ", one.package);
@@ -98,8 +109,8 @@ fn unused(
 
 /// The settings of the update client, which `mender-setup` would ask for, or fill with those of a
 /// server of its own, where there are none when it is configured.
-fn client_settings(plan: &Plan) -> Vec<dpkg::DefaultFile> {
-    let text = serde_json::to_string_pretty(&plan.client.settings).unwrap_or_default();
+fn client_settings(plan: &PackageInputs) -> Vec<dpkg::DefaultFile> {
+    let text = serde_json::to_string_pretty(&plan.settings).unwrap_or_default();
     vec![dpkg::DefaultFile {
         package: "mender-setup".into(),
         path: "/etc/mender/mender.conf".into(),
@@ -109,9 +120,16 @@ fn client_settings(plan: &Plan) -> Vec<dpkg::DefaultFile> {
 }
 
 /// The package files that can be opened.
-fn open(work: &mut Workspace<'_>, plan: &Plan) -> Vec<(PathBuf, Source)> {
+fn open(work: &mut Workspace<'_>, plan: &PackageInputs) -> Vec<(PathBuf, Source)> {
     let mut debs = Vec::new();
     for path in &plan.packages.files {
+        if path.is_dir() {
+            let shown = path.display();
+            let problem = Problem::new(format!("the package {shown} is a directory"));
+            let hint = format!("name the files in it: \"{shown}/*.deb\"");
+            work.problems.push(problem.hint(hint));
+            continue;
+        }
         match FileSource::open(path) {
             Ok(source) => debs.push((path.clone(), Arc::new(source) as Source)),
             Err(e) => work.problems.push(Problem::new(format!(

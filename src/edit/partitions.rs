@@ -8,7 +8,6 @@ use crate::golden::fstab::{FstabLine, same_dir};
 use crate::golden::mounts::{MountedBy, Names, UNIT_DIRS};
 use crate::golden::partitions::{PartitionFacts, files};
 use crate::golden::references::device::unescape;
-use crate::plan::Plan;
 use crate::plan::partitions::{Fate, PartitionPlans};
 use crate::problem::Problem;
 use crate::tree::edit::EditError;
@@ -37,11 +36,15 @@ const KEPT: [&str; 10] = [
 ///
 /// # Errors
 /// Partitions that cannot be read any more; paths that cannot be edited.
-pub(super) fn carry_over(work: &mut Workspace<'_>, plan: &Plan, golden: &Golden) -> Result<()> {
+pub(super) fn carry_over(
+    work: &mut Workspace<'_>,
+    plans: &PartitionPlans,
+    golden: &Golden,
+) -> Result<()> {
     let names = golden.partition_names();
     let mut order: Vec<(&str, &PartitionFacts, bool)> = Vec::new();
     for facts in &golden.partitions {
-        match plan.partitions.fate(facts.number) {
+        match plans.fate(facts.number) {
             Some(Fate::Data(path)) => order.push((path, facts, true)),
             Some(Fate::Merged(path)) => order.push((path, facts, false)),
             _ => {}

@@ -12,6 +12,7 @@ use crate::plan::Plan;
 use crate::plan::accepted::AcceptedFiles;
 use crate::plan::family::{Family, Role};
 use crate::plan::mount_options::LostOption;
+use crate::platform::Bootloader;
 use crate::problem::Problem;
 use crate::tree::edit::EditError;
 use crate::tree::editor::{Action, TreeEditor};
@@ -30,6 +31,9 @@ pub struct System<'a> {
     pub family: &'a Family,
     /// The mount point of the boot partition, absolute.
     pub boot_mount: &'a str,
+    /// Whether the tools of the boot loader write whole files there, and a check at each start
+    /// removes what a power cut leaves of them.
+    pub checks_boot: bool,
     /// Configured mount options of boot, root and data.
     pub options: [Option<String>; 3],
     /// Options that the filesystems of root and data cannot be mounted with.
@@ -54,6 +58,7 @@ impl<'p> System<'p> {
         Self {
             family: &plan.family,
             boot_mount: &plan.boot.mount,
+            checks_boot: plan.boot.loader == Bootloader::RpiTryboot,
             options: [&plan.boot.options, &plan.root.options, &plan.data.options].map(Clone::clone),
             lost_options: [&plan.root.lost_options, &plan.data.lost_options],
             root_pass: plan.root.fsck_pass,
@@ -189,11 +194,11 @@ fn our_mounts(system: &System<'_>) -> [Mount; 3] {
             options: boot,
             default_options: "defaults".into(),
             // The boot loader's environment is here: writes must reach the medium before the writer
-            // continues.
-            required: owned(&["sync"]),
+            // continues. Tools that write whole files see to that by themselves.
+            required: owned(if system.checks_boot { &[] } else { &["sync"] }),
             dropped: owned(&[&["flush", "async", growfs], &READ_ONLY[..]].concat()),
             lost: Vec::new(),
-            pass: 0,
+            pass: if system.checks_boot { 2 } else { 0 },
         },
         Mount {
             spec: system.family.fstab_spec(Role::Data),

@@ -1,5 +1,6 @@
 //! The user's additions and the order of the edits, on a small golden image.
 
+use super::shared::{FirstEdits, SharedEdits};
 use super::user::{self, Guarded};
 use super::{StagedDir, Trees, Workspace, apply, golden_trees};
 use crate::config::Config;
@@ -18,6 +19,7 @@ fn plan(golden: &Golden, text: &str, overlays: &[PathBuf]) -> Plan {
         disk: Path::new("golden.img"),
         overlays,
         preserve_layout: None,
+        modes: Default::default(),
         package_cache: Path::new(""),
         epoch: None,
     };
@@ -106,12 +108,47 @@ fn overlays_that_cannot_be_read_are_named() {
 }
 
 #[test]
+fn first_edits_are_shared_by_plans_that_agree_on_them_alone() {
+    let golden = Example::new().golden();
+    let shared = SharedEdits::default();
+    let board = |name: &str, more: &str| {
+        let text = format!("{more}\n[board]\ndevice-type = \"{name}\"\n");
+        plan(&golden, &text, &[])
+    };
+    let first = board("first", "");
+    let plans = [
+        (&first, 1),
+        (&board("second", ""), 1),
+        (&board("first", "client.managed = false"), 2),
+        (&board("third", ""), 2),
+    ];
+    for (plan, count) in plans {
+        let alone = apply(plan, &golden, &[], None).unwrap();
+        let together = apply(plan, &golden, &[], Some(&shared)).unwrap();
+        assert_eq!(format!("{together:?}"), format!("{alone:?}"));
+        assert_eq!(shared.count(), count);
+    }
+    // A package that is missing is told of every time.
+    let mut plan = first;
+    plan.packages.files = vec![PathBuf::from("/no/such.deb")];
+    for _ in 0..2 {
+        let edits = FirstEdits::new(&plan, &golden, Some(&shared)).unwrap();
+        let problems = edits.problems.to_string();
+        assert!(
+            problems.contains("opening the package /no/such.deb"),
+            "{problems}"
+        );
+    }
+    assert_eq!(shared.count(), 3);
+}
+
+#[test]
 fn hooks_may_not_replace_what_the_integration_wrote() {
     let golden = Example::new().golden();
     let plan = plan(&golden, "", &[]);
     let dir = directory(&["rootfs/etc/fstab", "rootfs/etc/new", "boot/x", "data/y"]);
     let staging = staged(&dir);
-    let integrated = apply(&plan, &golden, &[]).unwrap();
+    let integrated = apply(&plan, &golden, &[], None).unwrap();
     let paths = integrated.paths();
     assert!(
         paths.contains(&("root", "/etc/fstab".to_owned())),
@@ -130,7 +167,7 @@ fn hooks_may_not_replace_what_the_integration_wrote() {
         "LABEL=z /mnt ext4 noauto\n",
     )
     .unwrap();
-    let integrated = apply(&plan, &golden, &staging).unwrap();
+    let integrated = apply(&plan, &golden, &staging, None).unwrap();
     let edited = integrated.finish(&plan, &golden, &[]).unwrap();
     let fstab = content(&edited.trees.root, "/etc/fstab").unwrap();
     assert!(fstab.starts_with("LABEL=z /mnt ext4 noauto\n"), "{fstab}");
@@ -161,7 +198,7 @@ fn only_changes_of_the_integration_are_guarded() {
 fn every_change_has_a_reason() {
     let golden = Example::new().golden();
     let plan = plan(&golden, "", &[]);
-    let integrated = apply(&plan, &golden, &[]).unwrap();
+    let integrated = apply(&plan, &golden, &[], None).unwrap();
     let edited = integrated.finish(&plan, &golden, &[]).unwrap();
     assert!(
         edited

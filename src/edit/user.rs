@@ -5,6 +5,7 @@ use crate::plan::Plan;
 use crate::plan::overlays::{OwnerRule, Target};
 use crate::problem::Problem;
 use crate::tree::editor::{Change, TreeEditor};
+use crate::tree::host::Modes;
 use crate::tree::{Dir, DirEntry, Tree, host, show};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -48,7 +49,18 @@ pub(super) fn overlays(work: &mut Workspace<'_>, plan: &Plan) {
             );
             let reason = format!("overlay {name}");
             let guarded = BTreeSet::new();
-            trees.extend(copy(work, target, dir, &overlays.owners, &reason, &guarded));
+            let from = HostDir {
+                dir,
+                modes: &plan.overlays.modes,
+            };
+            trees.extend(copy(
+                work,
+                target,
+                from,
+                &overlays.owners,
+                &reason,
+                &guarded,
+            ));
         }
         for rule in overlay::unused(&trees, &overlays.owners) {
             let key = target.staging_name();
@@ -72,24 +84,38 @@ pub(super) fn staged(
         for target in Target::ALL {
             let dir = staged.dir.join(target.staging_name());
             let owners = &plan.overlays.of(target).owners;
-            copy(work, target, &dir, owners, &reason, guarded.of(target));
+            let from = HostDir {
+                dir: &dir,
+                modes: &Modes::default(),
+            };
+            copy(work, target, from, owners, &reason, guarded.of(target));
         }
     }
 }
 
-/// Copies the directory `dir` over one filesystem, and returns it as a tree; `None` when it cannot
+/// A directory of the host, and permission bits that are not those of the host.
+#[derive(Clone, Copy)]
+struct HostDir<'h> {
+    dir: &'h Path,
+    modes: &'h Modes,
+}
+
+/// Copies the directory `from` over one filesystem, and returns it as a tree; `None` when it cannot
 /// be read.
 fn copy(
     work: &mut Workspace<'_>,
     target: Target,
-    dir: &Path,
+    from: HostDir<'_>,
     owners: &[OwnerRule],
     reason: &str,
     guarded: &BTreeSet<Vec<u8>>,
 ) -> Option<Tree> {
     let editor = work.editor(target);
-    let mut tree = match host::read(dir, editor.time()) {
-        Ok(tree) => tree,
+    let mut tree = match host::read(from.dir, editor.time()) {
+        Ok(mut tree) => {
+            from.modes.apply(from.dir, &mut tree);
+            tree
+        }
         Err(e) => {
             work.problems
                 .push(Problem::new(format!("reading an overlay: {e}")));

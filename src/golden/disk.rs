@@ -54,7 +54,7 @@ pub struct GoldenPartition {
 }
 
 /// The partition table and partitions of a golden image.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct GoldenDisk {
     /// All bytes of the disk.
     pub source: Source,
@@ -70,7 +70,7 @@ pub struct GoldenDisk {
 pub type ChooseBoot<'c> = dyn Fn(&[BootFilesystem]) -> Option<(usize, String)> + 'c;
 
 /// The FAT filesystem of the boot partition, read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct BootFilesystem {
     /// The partition that it fills.
     pub partition: GoldenPartition,
@@ -83,7 +83,7 @@ pub struct BootFilesystem {
 }
 
 /// The root filesystem, read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RootFilesystem {
     /// The partition that it fills.
     pub partition: GoldenPartition,

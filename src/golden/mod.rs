@@ -53,7 +53,7 @@ pub struct Selection {
 }
 
 /// A golden image, read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Golden {
     /// The input, kept open.
     pub input: InputImage,

@@ -1,18 +1,20 @@
 //! Chooses packages from the repositories.
 
 use super::file::{LockFile, LockedPackage, LockedRepository};
-use super::image::{ImagePackages, all_keys, image_sources, multi_arch};
+use super::image::{ImagePackages, all_keys, image_sources};
 use super::request::{KeyLocation, LockRequest, RepositoryByUrl, RepositoryRequest};
 use crate::bundle::{Bundle, Member};
+use crate::deb::Version;
 use crate::digest::hex;
 use crate::golden::Golden;
+use crate::golden::facts::OsRelease;
 use crate::input_file;
 use crate::problem::{Problem, Problems};
 use crate::report::Report;
 use crate::repository::{
     Fingerprint, Index, IndexPackage, Keyring, RelationField, Repository, Transport, fetch_index,
 };
-use crate::resolve::{Candidate, Request, Solution, Source, Want, resolve};
+use crate::resolve::{Candidate, MultiArch, Reason, Request, Source, Want, Why, resolve};
 use std::collections::BTreeSet;
 use std::io::Read;
 
@@ -47,8 +49,7 @@ pub struct Locked {
 /// Chooses the packages of `inputs.request`.
 ///
 /// # Errors
-/// [`Problems`]: repositories that cannot be reached or trusted, requests without a solution, and
-/// solutions that would remove packages of the image.
+/// [`Problems`]: repositories that cannot be reached or trusted, and requests without a solution.
 pub fn choose(inputs: &LockInputs<'_>) -> Result<Locked, Problems> {
     let image = ImagePackages::read(inputs.golden)?;
     let (repositories, mut notes) = repositories(inputs, &image.architecture)?;
@@ -57,12 +58,12 @@ pub fn choose(inputs: &LockInputs<'_>) -> Result<Locked, Problems> {
     for (source, index) in indices.iter().enumerate() {
         packages.extend(index.packages.iter().map(|package| (source, package)));
     }
-    let explicit: BTreeSet<&str> = inputs
-        .request
-        .install
-        .iter()
+    let with_version = inputs.request.install.iter();
+    let explicit: BTreeSet<&str> = with_version
+        .filter(|want| !want.constraint.is_any())
         .map(|want| want.package.as_str())
         .collect();
+    members_exist(inputs.request, &explicit, &packages)?;
     let mut candidates = Vec::new();
     for (id, (source, package)) in packages.iter().enumerate() {
         if !fits_bundle(inputs.request.bundle, &explicit, package) {
@@ -77,12 +78,14 @@ pub fn choose(inputs: &LockInputs<'_>) -> Result<Locked, Problems> {
     let request = Request {
         architecture: image.architecture.clone(),
         foreign: image.foreign,
-        sources: sources(&repositories),
+        sources: sources(&repositories, &indices),
         candidates,
         installed: image.installed,
         wanted: wanted(inputs.request)?,
         recommends: inputs.request.recommends,
         may_change: inputs.request.may_change.clone(),
+        // goldsmith adds and upgrades packages.
+        may_remove: false,
     };
     inputs.report.step("choosing packages", None);
     let solution = resolve(&request).map_err(|unsolvable| {
@@ -94,7 +97,6 @@ pub fn choose(inputs: &LockInputs<'_>) -> Result<Locked, Problems> {
                 .collect(),
         )
     })?;
-    removed(&request, &solution)?;
     notes.extend(solution.notes.iter().cloned());
     let locked = solution.packages.iter().map(|chosen| {
         let candidate = &request.candidates[chosen.candidate];
@@ -106,21 +108,26 @@ pub fn choose(inputs: &LockInputs<'_>) -> Result<Locked, Problems> {
             url: repositories[source].package_url(&package.filename),
             size: package.size,
             sha256: hex(&package.sha256),
-            why: why(inputs.request, &chosen.why.to_string()),
+            why: why(inputs.request, &chosen.why),
+            recommended: matches!(chosen.why, Why::Recommends { .. }),
         }
     });
-    let os = &inputs.golden.facts.os;
-    let system = format!("{} {}", os.id, os.codename);
     Ok(Locked {
         file: LockFile::new(
             image.architecture,
-            system.trim().to_owned(),
+            system(&inputs.golden.facts.os),
             inputs.request.record(),
             locked_repositories(&repositories, &indices),
             locked.collect(),
         ),
         notes,
     })
+}
+
+/// The system that a lock file is for, such as `debian trixie`.
+#[must_use]
+pub fn system(os: &OsRelease) -> String {
+    format!("{} {}", os.id, os.codename).trim().to_owned()
 }
 
 /// What relations are about, of a package of a repository.
@@ -140,7 +147,7 @@ fn candidate(
         package: package.package.clone(),
         version: package.version.clone(),
         architecture: package.architecture.clone(),
-        multi_arch: multi_arch(package.multi_arch.as_deref().unwrap_or_default()),
+        multi_arch: MultiArch::from_text(package.multi_arch.as_deref().unwrap_or_default()),
         essential: package.essential,
         depends: relations(RelationField::Depends)?,
         pre_depends: relations(RelationField::PreDepends)?,
@@ -155,14 +162,15 @@ fn candidate(
 }
 
 /// The sources of the solver: earlier repositories are not preferred to later ones, so that the
-/// newest version is taken wherever it is.
-fn sources(repositories: &[Repository]) -> Vec<Source> {
-    let name = |one: &Repository| format!("{} {}", one.url, one.suite);
-    let source = |one| Source {
-        name: name(one),
-        priority: 0,
+/// newest version is taken wherever it is; but those that say of themselves that they are for what
+/// is asked for alone (`NotAutomatic`, as backports do) come after all others.
+fn sources(repositories: &[Repository], indices: &[Index]) -> Vec<Source> {
+    let pairs = repositories.iter().zip(indices);
+    let source = |(one, index): (&Repository, &Index)| Source {
+        name: format!("{} {}", one.url, one.suite),
+        priority: if index.release.not_automatic { -1 } else { 0 },
     };
-    repositories.iter().map(source).collect()
+    pairs.map(source).collect()
 }
 
 /// Whether a package of a repository may be chosen next to `bundle`: members in the bundle's
@@ -180,77 +188,114 @@ fn fits_bundle(bundle: Option<&Bundle>, explicit: &BTreeSet<&str>, package: &Ind
     }
 }
 
+/// Fails if a required member of the bundle is not there in the bundle's version: a package that
+/// provides its name is another one.
+fn members_exist(
+    request: &LockRequest,
+    explicit: &BTreeSet<&str>,
+    packages: &[(usize, &IndexPackage)],
+) -> Result<(), Problems> {
+    let mut problems = Problems::default();
+    let Some(bundle) = request.bundle else {
+        return Ok(());
+    };
+    let required = bundle.members.iter().filter(|member| member.required);
+    for member in required.filter(|member| !explicit.contains(member.package.as_str())) {
+        let of_name = packages.iter().map(|(_, package)| *package);
+        let of_name = of_name.filter(|package| package.package == member.package);
+        let versions: BTreeSet<&Version> = of_name.map(|package| &package.version).collect();
+        if versions
+            .iter()
+            .any(|version| is_of(member, &version.to_string()))
+        {
+            continue;
+        }
+        let there = match versions.len() {
+            0 => "no repository has the package".to_owned(),
+            _ => {
+                let names = versions.iter().rev().map(ToString::to_string);
+                format!("there is {}", names.collect::<Vec<_>>().join(", "))
+            }
+        };
+        let message = format!(
+            "client.bundle {} wants {} {}: {there}",
+            bundle.name, member.package, member.version
+        );
+        let hint = format!(
+            "add the repository that has it, take another bundle, or name a version: client.install = [\"{}=VERSION\"]",
+            member.package
+        );
+        problems.push(Problem::new(message).hint(hint));
+    }
+    problems.check()
+}
+
 /// Whether `version` belongs to the release of `member`: `5.1` is that of `5.1.0-1+debian+trixie`,
-/// and not of `5.10.0-1`.
+/// and not of `5.10.0-1` or of `5.1~rc1`, which came before it.
 fn is_of(member: &Member, version: &str) -> bool {
     let upstream = version.split_once(':').map_or(version, |(_, rest)| rest);
     upstream
         .strip_prefix(member.version.as_str())
-        .is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+        .is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit() || c == '~'))
 }
 
-/// The packages to install: the required members of the bundle, then those of `client.install`.
+/// The packages to install: the required members of the bundle, in its version also where the
+/// image has them in another one, then those of `client.install`.
 fn wanted(request: &LockRequest) -> Result<Vec<Want>, Problem> {
     let members = request.bundle.into_iter().flat_map(|one| &one.members);
     let mut out = Vec::new();
     for member in members.filter(|member| member.required) {
         let named = |want: &Want| want.package == member.package;
         if !request.install.iter().any(named) {
-            let want = Want::parse(&member.package);
-            out.push(want.map_err(|e| Problem::new(e.to_string()))?);
+            let want = Want::parse(&of_release(member));
+            let want = want.map_err(|e| Problem::new(e.to_string()))?;
+            // The version is that of the bundle, which messages name.
+            out.push(Want {
+                text: member.package.clone(),
+                ..want
+            });
         }
     }
     out.extend(request.install.iter().cloned());
     Ok(out)
 }
 
+/// A member with the versions of its release, for [`Want::parse`]: `5.1` is up to `5.2`, without
+/// its candidates.
+fn of_release(member: &Member) -> String {
+    let (head, last) = member
+        .version
+        .rsplit_once('.')
+        .unwrap_or(("", &member.version));
+    let next = last.parse::<u32>().unwrap_or_default().saturating_add(1);
+    let dot = if head.is_empty() { "" } else { "." };
+    let Member {
+        package, version, ..
+    } = member;
+    format!("{package}>={version},<<{head}{dot}{next}~")
+}
+
 /// The reason for a package, with the bundle where the solver knows of its members alone.
-fn why(request: &LockRequest, text: &str) -> String {
-    let Some(wanted) = text.strip_prefix("wanted: ") else {
-        return text.to_owned();
+fn why(request: &LockRequest, why: &Why) -> String {
+    let Why::Wanted(wanted) = why else {
+        return why.to_string();
     };
-    let install = request.install.iter().any(|want| want.text == wanted);
+    let install = request.install.iter().any(|want| want.text == *wanted);
     match request.bundle {
         Some(bundle) if !install => format!("client.bundle {}", bundle.name),
         _ => format!("client.install {wanted}"),
     }
 }
 
-/// What the solver says of packages that would be removed.
-const REMOVED: &str = " would be removed";
-
 /// The problem with a way out that goldsmith has: it removes no packages.
-fn without_removal(problem: Problem) -> Problem {
-    let hint = problem.hint.as_deref().unwrap_or_default();
-    let removed = hint.match_indices(REMOVED).filter_map(|(at, _)| {
-        let before = hint.get(..at)?;
-        before.rsplit([' ', ',']).next()
-    });
-    let names: Vec<String> = removed.map(str::to_owned).collect();
-    match names.as_slice() {
-        [] => problem,
-        names => problem.hint(purge(&names.join(" "))),
+fn without_removal(reason: Reason) -> Problem {
+    match reason.in_the_way.as_slice() {
+        [] => reason.problem,
+        names => reason.problem.hint(format!(
+            "remove it from the golden image (`apt purge {}`), and make the image anew",
+            names.join(" ")
+        )),
     }
-}
-
-/// How packages of the golden image can be removed.
-fn purge(names: &str) -> String {
-    format!("remove it from the golden image (`apt purge {names}`), and make the image anew")
-}
-
-/// Fails if packages of the golden image would have to go: goldsmith adds and upgrades packages.
-fn removed(request: &Request, solution: &Solution) -> Result<(), Problems> {
-    let mut problems = Problems::default();
-    for removed in &solution.removed {
-        let installed: &Candidate = &request.installed[removed.installed];
-        let name = &installed.package;
-        let message = format!(
-            "package {name} {} of the golden image would have to be removed: {}",
-            installed.version, removed.why
-        );
-        problems.push(Problem::new(message).hint(purge(name)));
-    }
-    problems.check()
 }
 
 /// The repositories, and what was left out of them, in words.
@@ -400,13 +445,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_hint_leads_to_a_removal() {
-        let hint = "`may-change = [\"a\", \"b\"]` allows it: a would become 2, b would be removed";
-        let problem = without_removal(Problem::new("x").hint(hint)).hint.unwrap();
-        assert!(problem.contains("`apt purge b`"), "{problem}");
-        let hint = "`may-change = [\"a\"]` allows it: a would become 2";
-        let problem = without_removal(Problem::new("x").hint(hint)).hint.unwrap();
-        assert_eq!(problem, hint);
+    fn what_is_in_the_way_is_removed_by_hand() {
+        let reason = Reason {
+            problem: Problem::new("x"),
+            in_the_way: vec!["a".to_owned(), "b".to_owned()],
+        };
+        let hint = without_removal(reason).hint.unwrap();
+        assert!(hint.contains("`apt purge a b`"), "{hint}");
+        let problem = Problem::new("x").hint("y");
+        assert_eq!(without_removal(problem.clone().into()), problem);
+    }
+
+    #[test]
+    fn members_are_wanted_in_the_version_of_their_release() {
+        for (release, inside, outside) in [
+            ("5.1", ["5.1", "5.1.4-1+debian"], ["5.0.9-1", "5.2~rc1"]),
+            ("5", ["5.0-1", "5.9"], ["4.9", "6~beta"]),
+        ] {
+            let member = Member {
+                package: "mender-update".into(),
+                version: release.into(),
+                required: true,
+            };
+            let want = Want::parse(&of_release(&member)).unwrap();
+            assert_eq!(want.package, "mender-update");
+            let admits = |text: &str| want.constraint.admits(&text.parse().unwrap());
+            assert!(inside.into_iter().all(admits), "{release}");
+            assert!(!outside.into_iter().any(admits), "{release}");
+        }
     }
 
     #[test]

@@ -77,6 +77,9 @@ pub struct LockedPackage {
     pub sha256: String,
     /// Why it is needed.
     pub why: String,
+    /// Whether it is only recommended by another package.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recommended: bool,
 }
 
 impl LockedPackage {
@@ -155,6 +158,9 @@ impl LockFile {
                 lock.version
             ));
         }
+        for repository in &lock.repositories {
+            check_url(&repository.url).map_err(|e| format!("repository: {e}"))?;
+        }
         for package in &lock.packages {
             package.check()?;
         }
@@ -171,16 +177,24 @@ impl LockFile {
         format!("{HEADER}{body}")
     }
 
-    /// Writes the lock file to `path`, whole or not at all.
+    /// Writes the lock file to `path`, whole or not at all. A symlink stays one: its target is
+    /// written.
     ///
     /// # Errors
     /// I/O errors.
     pub fn write(&self, path: &Path) -> io::Result<()> {
+        let target = std::fs::canonicalize(path).ok();
+        let path = target.as_deref().unwrap_or(path);
+        if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            return Err(io::Error::other("it is not a regular file"));
+        }
         let directory = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        // Without the name of the temporary file, which says nothing to the user.
+        let mut file = tempfile::NamedTempFile::new_in(directory)
+            .map_err(|error| io::Error::from(error.kind()))?;
         file.write_all(self.text().as_bytes())?;
         let readable = std::fs::Permissions::from_mode(0o644);
         file.as_file().set_permissions(readable)?;
@@ -189,7 +203,8 @@ impl LockFile {
         Ok(())
     }
 
-    /// Checks that the lock file was made for `request` and an image of `architecture`.
+    /// Checks that the lock file was made for `request` and an image of `architecture` and
+    /// `system`, as [`system`](super::system) writes it.
     ///
     /// # Errors
     /// A [`Problem`] that names the key that has changed.
@@ -198,6 +213,7 @@ impl LockFile {
         path: &Path,
         request: &LockRequest,
         architecture: &str,
+        system: &str,
     ) -> Result<(), Problem> {
         let stale = |what: String| {
             Problem::new(format!("the lock file {}: {what}", path.display()))
@@ -207,6 +223,12 @@ impl LockFile {
             return Err(stale(format!(
                 "made for {}, but the golden image is {architecture}",
                 self.architecture
+            )));
+        }
+        if self.system != system {
+            return Err(stale(format!(
+                "made for {}, but the golden image is {system}",
+                self.system
             )));
         }
         let (old, new) = (&self.request, &request.record());
@@ -265,7 +287,18 @@ impl LockedPackage {
                 self.sha256
             ));
         }
-        Ok(())
+        if self.size == 0 {
+            return Err(format!("package {name}: 0 is not the size of a package"));
+        }
+        check_url(&self.url).map_err(|e| format!("package {name}: {e}"))
+    }
+}
+
+/// A URL that can be shown.
+fn check_url(url: &str) -> Result<(), String> {
+    match url.is_empty() || url.contains(char::is_control) {
+        true => Err(format!("{url:?} is not a URL")),
+        false => Ok(()),
     }
 }
 
@@ -307,6 +340,7 @@ mod tests {
             size: 1000,
             sha256: "0a".repeat(32),
             why: "mender-auth depends on dbus \"quoted\"".into(),
+            recommended: false,
         };
         LockFile::new(
             "amd64".into(),
@@ -360,6 +394,17 @@ mod tests {
             ),
             ("amd64\"\nurl", "../amd64\"\nurl", "is not an architecture"),
             (&"0a".repeat(32), "0a", "is not a SHA-256 digest"),
+            (
+                "size = 1000\n",
+                "size = 0\n",
+                "is not the size of a package",
+            ),
+            (
+                "url = \"",
+                "url = \"\\u001b[31m",
+                "repository: \"\\u{1b}[31m",
+            ),
+            ("/pool/", "/pool\\n/", "package chrony: \"https"),
             ("system =", "[system]\nname =", "line 4"),
         ] {
             let error = damaged(from, to);
@@ -369,9 +414,10 @@ mod tests {
 
     #[test]
     fn a_lock_file_for_another_request_is_refused() {
+        let made_for = lock().system;
         let check = |request: &LockRequest, architecture: &str| {
             let path = Path::new("goldsmith.lock");
-            let result = lock().check(path, request, architecture);
+            let result = lock().check(path, request, architecture, &made_for);
             result.map_err(|problem| problem.message)
         };
         assert_eq!(check(&request(), "amd64"), Ok(()));
@@ -384,6 +430,12 @@ mod tests {
             check(&request(), "arm64")
                 .unwrap_err()
                 .contains("made for amd64")
+        );
+        let other_system = lock().check(Path::new("x"), &request(), "amd64", "debian forky");
+        let other_system = other_system.unwrap_err().message;
+        assert!(
+            other_system.contains("the golden image is debian forky"),
+            "{other_system}"
         );
         for (change, words) in [
             (

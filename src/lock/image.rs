@@ -1,10 +1,10 @@
 //! What the golden image says of packages: those that are installed, and where its apt finds more.
 
-use crate::deb::{Paragraph, Relations, stanzas};
+use crate::deb::{PackageFacts, Paragraph, stanzas};
 use crate::golden::Golden;
 use crate::problem::Problem;
 use crate::repository::{AptSource, Complaint, Keyring, SignedBy, apt_sources};
-use crate::resolve::{Candidate, MultiArch};
+use crate::resolve::Candidate;
 use crate::tree::Tree;
 use std::collections::BTreeMap;
 
@@ -67,41 +67,24 @@ impl ImagePackages {
 
 /// The fields of a control paragraph that relations are about.
 fn candidate(control: &Paragraph, source: usize, id: usize) -> Result<Candidate, String> {
-    let package = control.text("Package").to_owned();
-    let architecture = control.text("Architecture").to_owned();
-    let relations = |field: &str| {
-        Relations::parse(control.text(field), &architecture)
-            .map_err(|e| format!("package {package}: {field}: {e}"))
-    };
+    let facts = PackageFacts::read(control)
+        .map_err(|e| format!("package {}: {e}", control.text("Package")))?;
     Ok(Candidate {
-        version: control
-            .text("Version")
-            .parse()
-            .map_err(|e| format!("package {package}: Version: {e}"))?,
-        multi_arch: multi_arch(control.text("Multi-Arch")),
-        essential: control.text("Essential") == "yes",
-        depends: relations("Depends")?,
-        pre_depends: relations("Pre-Depends")?,
-        recommends: relations("Recommends")?,
-        conflicts: relations("Conflicts")?,
-        breaks: relations("Breaks")?,
-        replaces: relations("Replaces")?,
-        provides: relations("Provides")?,
-        package,
-        architecture,
+        package: facts.name,
+        version: facts.version,
+        architecture: facts.architecture,
+        multi_arch: facts.multi_arch,
+        essential: facts.essential,
+        depends: facts.depends,
+        pre_depends: facts.pre_depends,
+        recommends: facts.recommends,
+        conflicts: facts.conflicts,
+        breaks: facts.breaks,
+        replaces: facts.replaces,
+        provides: facts.provides,
         source,
         id,
     })
-}
-
-/// The value of the field `Multi-Arch`.
-pub(super) fn multi_arch(text: &str) -> MultiArch {
-    match text {
-        "same" => MultiArch::Same,
-        "foreign" => MultiArch::Foreign,
-        "allowed" => MultiArch::Allowed,
-        _ => MultiArch::No,
-    }
 }
 
 /// A repository of the golden image's apt.

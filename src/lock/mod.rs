@@ -16,6 +16,6 @@ mod file;
 mod image;
 mod request;
 
-pub use choose::{LockInputs, Locked, choose};
+pub use choose::{LockInputs, Locked, choose, system};
 pub use file::{LockFile, LockedPackage, LockedRepository};
 pub use request::{KeyLocation, LockRequest, RepositoryByUrl, RepositoryRequest, RequestRecord};

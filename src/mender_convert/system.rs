@@ -3,41 +3,48 @@
 use super::variable::Rule::{Automatic, Combined, Nothing, YesNo};
 use super::variable::{Variable, open, row};
 
-/// Packages of the update client come from files.
-const FROM_FILES: &str = "packages come from files: put this one and its dependencies into the directory that `client.packages` names";
+/// Parts of the client.
+const PART: &str =
+    "a package that `goldsmith lock` chooses; a file in `client.packages` serves as well";
 
-/// Versions are those of the files.
-const VERSION: &str = "the version is that of the package file in `client.packages`";
+/// Versions.
+const VERSION: &str =
+    "as in `\"mender-connect=2.3.*\"`; else `goldsmith lock` takes that of the bundle";
 
-/// Nothing is downloaded.
-const NO_DOWNLOAD: &str = "nothing is downloaded during a conversion";
+/// The files of a firmware.
+const NO_DOWNLOAD: &str = "no file is downloaded: put those that a board needs into the boot partition of the golden image";
 
 /// The version of a package.
 const fn version(name: &'static str) -> Variable {
-    row(name, "latest", Nothing, VERSION)
+    row(name, "latest", Combined(&["client.install"]), VERSION)
 }
 
-/// Where something is downloaded from.
-const fn download(name: &'static str, address: &'static str) -> Variable {
-    row(name, address, Nothing, NO_DOWNLOAD)
-}
+/// The vendor's repository.
+const PRESET: &str = "`url` of a `[[repository]]`; the bundles 4.0 to 6.0 come from the vendor's repository, which is a preset";
 
 /// Whether a package is installed.
 const fn package(name: &'static str, default: &'static str, note: &'static str) -> Variable {
-    row(name, default, Combined(&["client.packages"]), note)
+    row(name, default, Combined(&["client.install"]), note)
 }
 
 pub(super) const CLIENT: &[Variable] = &[
-    package(
+    row(
         "MENDER_CLIENT_INSTALL",
         "y",
-        "packages come from files: `mender-client4`, `mender-auth`, `mender-update`, `mender-flash`, `mender-setup`, `mender-snapshot` and their dependencies, or `mender-client` of Debian 12",
+        Combined(&["client.bundle"]),
+        "`goldsmith lock` chooses the packages, `goldsmith fetch` downloads them; package files serve as well (`client.packages`), and so does a client in the golden image",
     ),
-    row("MENDER_CLIENT_VERSION", "auto", Nothing, VERSION),
+    row(
+        "MENDER_CLIENT_VERSION",
+        "auto",
+        Combined(&["client.bundle", "client.install"]),
+        "the bundle that has this version, and the version",
+    ),
     row("MENDER_ENABLE_SYSTEMD", "y", YesNo("client.managed"), ""),
-    package(
+    row(
         "MENDER_INSTALL_INPUT_PACKAGES",
         "n",
+        Combined(&["client.packages"]),
         "`client.packages` installs any packages, not only the client's",
     ),
     row(
@@ -47,66 +54,77 @@ pub(super) const CLIENT: &[Variable] = &[
         "the directory, followed by `/*.deb`",
     ),
     version("MENDER_FLASH_VERSION"),
-    row("MENDER_SETUP_INSTALL", "auto", Nothing, FROM_FILES),
+    package("MENDER_SETUP_INSTALL", "auto", PART),
     version("MENDER_SETUP_VERSION"),
-    row("MENDER_SNAPSHOT_INSTALL", "auto", Nothing, FROM_FILES),
+    package("MENDER_SNAPSHOT_INSTALL", "auto", PART),
     version("MENDER_SNAPSHOT_VERSION"),
-    row(
+    package(
         "MENDER_CLIENT_VERSION_INVENTORY_SCRIPT_INSTALL",
         "y",
-        Nothing,
-        FROM_FILES,
+        "the client recommends it, so it comes along where it fits the client's version",
     ),
     version("MENDER_CLIENT_VERSION_INVENTORY_SCRIPT_VERSION"),
 ];
 
 pub(super) const ADDONS: &[Variable] = &[
-    package(
-        "MENDER_ADDON_CONNECT_INSTALL",
-        "n",
-        "the package `mender-connect`",
-    ),
+    package("MENDER_ADDON_CONNECT_INSTALL", "n", PART),
     version("MENDER_ADDON_CONNECT_VERSION"),
-    package(
-        "MENDER_ADDON_CONFIGURE_INSTALL",
-        "n",
-        "the package `mender-configure`",
-    ),
+    package("MENDER_ADDON_CONFIGURE_INSTALL", "n", PART),
     version("MENDER_ADDON_CONFIGURE_VERSION"),
     package(
         "MENDER_DOCKER_COMPOSE_INSTALL",
         "n",
-        "the package `mender-docker-compose`, with `jq` and a Docker that the golden image lacks",
+        "with `jq` and a Docker, which `goldsmith lock` chooses where the golden image lacks them",
     ),
     version("MENDER_DOCKER_COMPOSE_VERSION"),
     open(
         "MENDER_ADDON_SHELL_INSTALL",
-        Combined(&["client.packages"]),
+        Combined(&["client.install"]),
         "of earlier releases: the package is now `mender-connect`",
     ),
-    open("MENDER_ADDON_SHELL_VERSION", Nothing, VERSION),
+    open(
+        "MENDER_ADDON_SHELL_VERSION",
+        Nothing,
+        "of earlier releases: versions of `mender-connect` are others",
+    ),
 ];
 
 pub(super) const DOWNLOADS: &[Variable] = &[
-    download("MENDER_STORAGE_URL", "https://downloads.mender.io"),
-    download(
+    row(
+        "MENDER_STORAGE_URL",
+        "https://downloads.mender.io",
+        Nothing,
+        PRESET,
+    ),
+    row(
         "MENDER_APT_REPO_URL",
         "${MENDER_STORAGE_URL}/repos/device-components",
+        Nothing,
+        PRESET,
     ),
     open(
         "MENDER_APT_REPO_DISTS",
         Nothing,
-        "of earlier releases; nothing is downloaded during a conversion",
+        "of earlier releases: `suite` of a `[[repository]]`; that of the preset follows the golden image's release",
     ),
-    download(
+    row(
         "MENDER_APT_KEY_URL",
         "https://downloads.mender.io/repos/debian/gpg",
+        Nothing,
+        "`key` of a `[[repository]]`; the preset has this one",
     ),
-    download(
+    row(
         "MENDER_APT_KEY_FP",
         "E6C857345575F9218396566224072B80A1B29B00",
+        Nothing,
+        "`fingerprint` of a `[[repository]]`; the preset has this one",
     ),
-    download("MENDER_GITHUB_ORG", "https://github.com/mendersoftware"),
+    row(
+        "MENDER_GITHUB_ORG",
+        "https://github.com/mendersoftware",
+        Nothing,
+        "nothing comes from there",
+    ),
     row(
         "MENDER_CLIENT_DATA_DIR_SERVICE_URL",
         "https://raw.githubusercontent.com/mendersoftware/meta-mender/ab9c1e65abf73cde1065e2a4c2005cfe61ee6e3d/meta-mender-core/recipes-mender/mender-client/files/mender-data-dir.service",

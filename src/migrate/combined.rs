@@ -3,6 +3,7 @@
 use super::convert::Conversion;
 use super::read::{Assigned, Place};
 use super::values::{disk, number, partition, percent, size};
+use crate::bundle;
 use crate::config::quoted;
 use crate::mender_convert::Unit;
 
@@ -17,59 +18,58 @@ const PARTITIONS: [(&str, &str, u32); 4] = [
     ("MENDER_DATA_PART", "storage.ids.data", 4),
 ];
 
-/// Packages that a variable asks for, with the variables of their versions.
-const PACKAGES: [(&str, &str, &str); 10] = [
+/// Variables of parts of the update client and of add-ons: what asks for it, its packages, its
+/// version.
+const PARTS: [(&str, &[&str], &str); 8] = [
     (
-        "MENDER_CLIENT_INSTALL",
-        "mender-client4",
+        CLIENT,
+        &["mender-auth", "mender-update"],
         "MENDER_CLIENT_VERSION",
     ),
-    (
-        "MENDER_CLIENT_INSTALL",
-        "mender-auth",
-        "MENDER_CLIENT_VERSION",
-    ),
-    (
-        "MENDER_CLIENT_INSTALL",
-        "mender-update",
-        "MENDER_CLIENT_VERSION",
-    ),
-    (
-        "MENDER_CLIENT_INSTALL",
-        "mender-flash",
-        "MENDER_FLASH_VERSION",
-    ),
+    (CLIENT, &["mender-flash"], "MENDER_FLASH_VERSION"),
     (
         "MENDER_SETUP_INSTALL",
-        "mender-setup",
+        &["mender-setup"],
         "MENDER_SETUP_VERSION",
     ),
     (
         "MENDER_SNAPSHOT_INSTALL",
-        "mender-snapshot",
+        &["mender-snapshot"],
         "MENDER_SNAPSHOT_VERSION",
     ),
     (
-        "MENDER_CLIENT_VERSION_INVENTORY_SCRIPT_INSTALL",
-        "mender-client-version-inventory-script",
+        INVENTORY,
+        &["mender-client-version-inventory-script"],
         "MENDER_CLIENT_VERSION_INVENTORY_SCRIPT_VERSION",
     ),
     (
         "MENDER_ADDON_CONNECT_INSTALL",
-        "mender-connect",
+        &[CONNECT],
         "MENDER_ADDON_CONNECT_VERSION",
     ),
     (
         "MENDER_ADDON_CONFIGURE_INSTALL",
-        "mender-configure",
+        &["mender-configure"],
         "MENDER_ADDON_CONFIGURE_VERSION",
     ),
     (
         "MENDER_DOCKER_COMPOSE_INSTALL",
-        "mender-docker-compose",
+        &["mender-docker-compose"],
         "MENDER_DOCKER_COMPOSE_VERSION",
     ),
 ];
+
+/// Whether the client is installed.
+const CLIENT: &str = "MENDER_CLIENT_INSTALL";
+
+/// Whether the script that reports the client's version is installed.
+const INVENTORY: &str = "MENDER_CLIENT_VERSION_INVENTORY_SCRIPT_INSTALL";
+
+/// The add-on for terminals.
+const CONNECT: &str = "mender-connect";
+
+/// Versions that stand for the newest one.
+const NEWEST: [&str; 3] = ["", "auto", "latest"];
 
 /// Everything that several variables decide.
 pub(super) fn all(conversion: &mut Conversion<'_>) {
@@ -222,62 +222,117 @@ fn root_size(conversion: &mut Conversion<'_>) {
     }
 }
 
-/// `client.packages`.
+/// `client.packages`, `client.bundle` and `client.install`.
 fn packages(conversion: &mut Conversion<'_>) {
-    let wanted = |name: &str| matches!(conversion.value(name), "y" | "auto");
-    let client = wanted("MENDER_CLIENT_INSTALL");
-    let inputs = conversion.value("MENDER_INSTALL_INPUT_PACKAGES") == "y";
-    let asked = |install: &str| match install {
-        // Parts of the client, which come with it alone.
-        "MENDER_SETUP_INSTALL" | "MENDER_SNAPSHOT_INSTALL" => client && wanted(install),
-        "MENDER_CLIENT_VERSION_INVENTORY_SCRIPT_INSTALL" => {
-            client && conversion.value(install) == "y"
-        }
-        _ => wanted(install),
-    };
-    let mut names = Vec::new();
-    for (_, package, version) in PACKAGES.into_iter().filter(|(install, ..)| asked(install)) {
-        let version = conversion.value(version);
-        let plain = matches!(version, "auto" | "latest" | "");
-        names.push(if plain {
-            package.to_owned()
-        } else {
-            format!("{package} {version}")
-        });
-    }
-    if conversion.value("MENDER_ADDON_SHELL_INSTALL") == "y"
-        && !names.iter().any(|name| name.starts_with("mender-connect"))
-    {
-        names.push("mender-connect".to_owned());
-    }
-    if inputs && let Some(assigned) = conversion.assigned("MENDER_INSTALL_INPUT_PACKAGES") {
+    let inputs = own(conversion, "MENDER_INSTALL_INPUT_PACKAGES", "y");
+    if let Some(Assigned { place, .. }) = inputs {
         let directory = conversion
             .value("MENDER_INSTALL_INPUT_PACKAGES_PATH")
             .trim_end_matches('/');
         let list = format!("[{}]", quoted(&format!("{directory}/*.deb")));
-        conversion.set(
-            "client.packages",
-            &list,
-            "MENDER_INSTALL_INPUT_PACKAGES",
-            &assigned.place,
-            "",
-        );
+        let name = "MENDER_INSTALL_INPUT_PACKAGES";
+        conversion.set("client.packages", &list, name, place, "");
     }
-    if names.is_empty() {
-        return;
+    let wanted = |name: &str| matches!(conversion.value(name), "y" | "auto");
+    let client = wanted(CLIENT);
+    let bundle = if client {
+        bundle_of_client(conversion)
+    } else {
+        None
+    };
+    let mut install = Vec::new();
+    let mut origins = Vec::new();
+    for (asks, packages, version) in PARTS {
+        let asked = match asks {
+            // Parts of the client, which come with it alone.
+            "MENDER_SETUP_INSTALL" | "MENDER_SNAPSHOT_INSTALL" => client && wanted(asks),
+            INVENTORY => client && conversion.value(asks) == "y",
+            _ => wanted(asks),
+        };
+        let version = conversion.value(version);
+        let newest = NEWEST.contains(&version);
+        // The client requires the program that writes Artifacts, and recommends the script.
+        let comes_along = newest && (asks == CLIENT || asks == INVENTORY) && bundle.is_some();
+        if asked && !comes_along {
+            install.extend(packages.iter().map(|package| match newest {
+                true => (*package).to_owned(),
+                // What follows is the revision of the package.
+                false if version.contains('-') => format!("{package}={version}*"),
+                false => format!("{package}={version}-*"),
+            }));
+            origins.push(asks);
+        }
     }
+    let shell = "MENDER_ADDON_SHELL_INSTALL";
+    if conversion.value(shell) == "y" && !install.iter().any(|entry| entry.starts_with(CONNECT)) {
+        install.push(CONNECT.to_owned());
+        origins.push(shell);
+    }
+    if client && bundle.is_none() {
+        return from_files(conversion, &install, inputs.is_some());
+    }
+    if let Some(bundle) = bundle {
+        set_by_default(conversion, "client.bundle", &quoted(bundle), &[CLIENT]);
+    }
+    if !install.is_empty() {
+        let list: Vec<String> = install.iter().map(|entry| quoted(entry)).collect();
+        let list = format!("[{}]", list.join(", "));
+        set_by_default(conversion, "client.install", &list, &origins);
+        if bundle.is_none() {
+            let text = "Name the repositories of these packages too: [[repository]] with preset = \"image\", and one with preset = \"mender\".";
+            conversion.draft.comment("client", text);
+        }
+    }
+    if bundle.is_some() || !install.is_empty() {
+        let text = "The packages are chosen and downloaded before a conversion: `goldsmith lock -c FILE IMAGE`, then `goldsmith fetch -c FILE`.";
+        conversion.draft.comment("client", text);
+    }
+}
+
+/// The bundle of a repository that has the client in the version that is asked for.
+fn bundle_of_client(conversion: &Conversion<'_>) -> Option<&'static str> {
+    let version = conversion.value("MENDER_CLIENT_VERSION");
+    let bundle = if NEWEST.contains(&version) {
+        bundle::bundles().last()
+    } else {
+        bundle::of_client(version.parse().ok()?)
+    };
+    let bundle = bundle.filter(|bundle| bundle.repository.is_some())?;
+    Some(&bundle.name)
+}
+
+/// Sets a key that follows from variables, most of which have a default.
+fn set_by_default(conversion: &mut Conversion<'_>, key: &str, value: &str, names: &[&str]) {
+    let assigned = names
+        .iter()
+        .find_map(|name| Some((*name, conversion.assigned(name)?)));
+    match assigned {
+        Some((name, Assigned { place, .. })) => conversion.set(key, value, name, place, ""),
+        None => {
+            let place = Place {
+                file: "its default".to_owned(),
+                ..Place::default()
+            };
+            conversion.set(key, value, names.first().unwrap_or(&""), &place, "");
+        }
+    }
+}
+
+/// Says which packages must be given as files: no bundle has them.
+fn from_files(conversion: &mut Conversion<'_>, packages: &[String], inputs: bool) {
     let place = if inputs {
         "into the directory above, or another one in the list"
     } else {
         "into a directory, and name it: packages = [\"client/*.deb\"]"
     };
+    let version = conversion.value("MENDER_CLIENT_VERSION");
+    let list = packages.join(", ");
     conversion.draft.comment(
         "client",
-        format!("Nothing is downloaded. Put the packages {} and the dependencies that the golden image lacks {place}", names.join(", ")),
+        format!("No bundle has the client in version {version}: `client.bundle` cannot install it. Put its packages ({list}) and the dependencies that the golden image lacks {place}; or choose a bundle (docs/client.md)."),
     );
     conversion.warnings.push(format!(
-        "the packages of the client must be given as files in client.packages: {}",
-        names.join(", ")
+        "no bundle has version {version} of the client: its packages must be given as files in client.packages: {list}"
     ));
 }
 

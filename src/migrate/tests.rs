@@ -212,7 +212,12 @@ const CASES: &[(&str, &str)] = &[
 #[test]
 fn every_variable_with_a_key_sets_it() {
     for (text, expected) in CASES {
-        let found: Vec<String> = converted_settings(text);
+        let mut found: Vec<String> = converted_settings(text);
+        // Of the client, which is installed unless a file says otherwise.
+        found.retain(|line| {
+            line != "bundle = \"6.0\""
+                && line != "install = [\"mender-setup\", \"mender-snapshot\"]"
+        });
         let found = found.join(" ").replace("[client] [server]", "");
         let found = found.replace("[server]", "").replace("[client]  ", "");
         let found = found.trim().trim_end_matches(" [client]");
@@ -220,7 +225,9 @@ fn every_variable_with_a_key_sets_it() {
     }
     // A rule with a key must be among the cases, so that no row of the table is dead.
     for variable in TOPICS.iter().flat_map(|topic| topic.variables) {
-        let asks_for_packages = variable.rule.keys() == ["client.packages"];
+        let asks_for_packages = ["client.bundle", "client.install", "client.packages"]
+            .iter()
+            .any(|key| variable.rule.keys().contains(key));
         let tried = CASES.iter().any(|(text, _)| text.contains(variable.name));
         let by_ids = [
             "MENDER_BOOT_PART",
@@ -574,19 +581,63 @@ fn add_ons_name_their_packages() {
     let text = "MENDER_ADDON_CONNECT_INSTALL=y\nMENDER_ADDON_CONNECT_VERSION=2.3.0\nMENDER_ADDON_CONFIGURE_INSTALL=y\n\
         MENDER_DOCKER_COMPOSE_INSTALL=y\nMENDER_CLIENT_VERSION=5.0.1\nMENDER_SNAPSHOT_INSTALL=n\n";
     let migration = converted(&[("a_config", text)]).expect("converted");
-    let words = migration.text.replace("\n# ", " ");
-    for part in [
-        "mender-connect 2.3.0",
-        "mender-configure,",
-        "mender-docker-compose",
-        "mender-update 5.0.1",
-        "mender-setup",
+    let found = settings(&migration.text);
+    for line in [
+        "bundle = \"5.0\"",
+        "install = [\"mender-auth=5.0.1-*\", \"mender-update=5.0.1-*\", \"mender-setup\", \
+         \"mender-connect=2.3.0-*\", \"mender-configure\", \"mender-docker-compose\"]",
     ] {
-        assert!(words.contains(part), "{part}\n{words}");
+        assert!(found.contains(&line.to_owned()), "{line}\n{found:?}");
     }
-    assert!(!words.contains("mender-snapshot"));
+    assert!(migration.text.contains("goldsmith lock -c FILE IMAGE"));
     let none = converted(&[("a_config", "MENDER_CLIENT_INSTALL=n\n")]).expect("converted");
     assert!(!none.text.contains("[client]"), "{}", none.text);
+}
+
+#[test]
+fn the_client_comes_from_a_bundle() {
+    let migration = converted(&[("a_config", "MENDER_DEVICE_TYPE=a\n")]).expect("converted");
+    let found = settings(&migration.text);
+    assert!(found.contains(&"bundle = \"6.0\"".to_owned()), "{found:?}");
+    assert!(
+        found.contains(&"install = [\"mender-setup\", \"mender-snapshot\"]".to_owned()),
+        "{found:?}"
+    );
+    assert!(
+        migration
+            .text
+            .contains("MENDER_CLIENT_INSTALL (its default)"),
+        "{}",
+        migration.text
+    );
+
+    // An add-on for a client that the golden image has.
+    let text = "MENDER_CLIENT_INSTALL=n\nMENDER_ADDON_CONNECT_INSTALL=y\nMENDER_ADDON_CONNECT_VERSION=3.0.1-2\n";
+    let migration = converted(&[("a_config", text)]).expect("converted");
+    let found = settings(&migration.text);
+    assert!(
+        found.contains(&"install = [\"mender-connect=3.0.1-2*\"]".to_owned()),
+        "{found:?}"
+    );
+    assert!(!migration.text.contains("bundle ="), "{}", migration.text);
+    assert!(
+        migration.text.contains("preset = \"mender\""),
+        "{}",
+        migration.text
+    );
+
+    // No bundle of the vendor's repository has the client written in Go.
+    for version in ["3.4.0", "2.6.1", "main", "99.0"] {
+        let text = format!("MENDER_CLIENT_VERSION={version}\n");
+        let migration = converted(&[("a_config", text.as_str())]).expect("converted");
+        assert!(!migration.text.contains("bundle ="), "{}", migration.text);
+        let says = |warning: &String| warning.contains(&format!("no bundle has version {version}"));
+        assert!(
+            migration.warnings.iter().any(says),
+            "{:?}",
+            migration.warnings
+        );
+    }
 }
 
 #[test]

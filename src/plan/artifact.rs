@@ -2,7 +2,7 @@
 
 use super::host::{file_name, read};
 use super::trust;
-use crate::artifact::{ChecksumKey, KeyFile, Meta, Signer, SoftwareVersion, StateScript};
+use crate::artifact::{ChecksumKey, KeyError, KeyFile, Meta, Signer, SoftwareVersion, StateScript};
 use crate::config::{self, Config};
 use crate::problem::Problem;
 use crate::stamp::Stamp;
@@ -18,11 +18,21 @@ pub(super) fn signer(config: &Config) -> Result<(Option<Signer>, Option<String>)
         return Ok((None, None));
     };
     let KeyFile { signer, exposed } = Signer::open(path).map_err(|e| {
-        Problem::new(format!("reading the signing key {}: {e}", path.display())).hint(
+        let problem = Problem::new(format!("reading the signing key {}: {e}", path.display()));
+        let ways = match e {
+            KeyError::Other { way, .. } => Some(way.to_owned()),
+            KeyError::Encrypted => Some(format!(
+                "take its password off a copy that nobody else can read: `openssl pkey -in {} -out artifact.key`",
+                path.display()
+            )),
+            _ => None,
+        };
+        problem.hint(ways.unwrap_or_else(|| {
             "artifact.key takes the private key (PEM, RSA or ECDSA P-256, without a password), \
                  such as `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out \
-                 artifact.key` makes; its public half belongs in server.verify-key",
-        )
+                 artifact.key` makes; its public half belongs in server.verify-key"
+                .to_owned()
+        }))
     })?;
     // Notes are part of the record, which holds no path of the host.
     let name = file_name(path);

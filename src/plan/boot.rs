@@ -9,6 +9,8 @@ use crate::golden::bootloader::guess;
 use crate::platform::{Architecture, Bootloader, PiModel};
 use crate::problem::{Problem, Problems};
 use crate::stamp::Stamp;
+use crate::stream::ReadAt as _;
+use crate::tree::{DirEntry, LeafKind, Tree};
 use crate::units::MIB;
 use std::ops::Range;
 
@@ -98,14 +100,14 @@ impl BootPlan {
             problems.push(problem);
         }
         // Without U-Boot neither its program nor its environment has a meaning.
-        let grub = loader == Bootloader::GrubEfi;
-        let u_boot = config.boot.u_boot.as_ref().filter(|_| !grub).map(|path| {
+        let other = matches!(loader, Bootloader::GrubEfi | Bootloader::RpiTryboot);
+        let u_boot = config.boot.u_boot.as_ref().filter(|_| !other).map(|path| {
             let bytes = read(path, "boot.u-boot")?;
             let name = file_name(path);
             Ok(UBootProgram { name, bytes })
         });
         let u_boot = u_boot.transpose();
-        let environment = if grub {
+        let environment = if other {
             Ok(Environment::Files)
         } else {
             environment(config)
@@ -132,7 +134,10 @@ impl BootPlan {
                 .clone()
                 .unwrap_or_else(|| boot_mount(root, loader)),
             options: config.boot.options.clone(),
-            size: config.boot.size.unwrap_or(golden_size.max(40 * MIB)),
+            size: config.boot.size.unwrap_or_else(|| {
+                let files = boot.map_or(0, |boot| room_for_sets(loader, &boot.tree));
+                golden_size.max(40 * MIB).max(files)
+            }),
             filesystem: fat::Options {
                 volume_id,
                 label,
@@ -150,12 +155,30 @@ impl BootPlan {
     }
 }
 
+/// The bytes that a boot partition with the boot files of both slots, and of one that is written,
+/// takes: those of the golden image four times. Other loaders have one set.
+fn room_for_sets(loader: Bootloader, boot: &Tree) -> u64 {
+    if loader != Bootloader::RpiTryboot {
+        return 0;
+    }
+    let mut size = 0_u64;
+    boot.visit(&mut |_, entry| {
+        if let DirEntry::Leaf(id) = entry
+            && let LeafKind::File(content) = &boot.leaf(*id).kind
+        {
+            size = size.saturating_add(content.len().next_multiple_of(4096));
+        }
+    });
+    size.saturating_mul(4)
+}
+
 /// The loader that the configuration names or the image shows.
 fn choose(config: &Config, golden: &Golden) -> Bootloader {
     let boot = golden.boot.as_ref().map(|boot| &boot.tree);
     match config.boot.bootloader {
         config::BootloaderChoice::GrubEfi => Bootloader::GrubEfi,
         config::BootloaderChoice::UBoot => guess(&golden.root.tree, boot, true),
+        config::BootloaderChoice::RpiTryboot => Bootloader::RpiTryboot,
         config::BootloaderChoice::Auto => guess(&golden.root.tree, boot, false),
     }
 }
@@ -170,7 +193,12 @@ fn integrated(loader: Bootloader, architecture: Option<Architecture>) -> Result<
         return Ok(());
     }
     let message = format!(
-        "boot.bootloader is u-boot, which is supported on arm64 and armhf; the image is for {}",
+        "boot.bootloader is {}, which is supported on arm64 and armhf; the image is for {}",
+        if loader == Bootloader::RpiTryboot {
+            "rpi-tryboot"
+        } else {
+            "u-boot"
+        },
         architecture.name()
     );
     Err(Problem::new(message).hint("remove boot.bootloader, or set it to \"grub-efi\""))

@@ -23,7 +23,7 @@ pub(crate) fn boot_mount(root: &Tree, loader: Bootloader) -> String {
         .find(|dir| fstab::mounts(&text, dir));
     let usual = match loader {
         Bootloader::GrubEfi => "/boot/efi",
-        Bootloader::UBootOnRaspberryPi => FIRMWARE,
+        Bootloader::UBootOnRaspberryPi | Bootloader::RpiTryboot => FIRMWARE,
         Bootloader::UBoot if root.dir(FIRMWARE).is_some() => FIRMWARE,
         Bootloader::UBoot => "/uboot",
     };

@@ -15,6 +15,9 @@ use crate::units::{MIB, align_up, enough, human};
 pub struct RootPlan {
     /// The size of the filesystem.
     pub size: RootSize,
+    /// The size of each slot, before it is aligned (bytes); `None` shares out what the other
+    /// partitions leave.
+    pub slot: Option<u64>,
     /// Whether slot B starts as a copy of slot A; otherwise it is empty.
     pub copy_to_b: bool,
     /// Its mount options; `None` keeps those of the golden image.
@@ -31,7 +34,8 @@ pub struct RootPlan {
 /// The data partition, which updates do not change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataPlan {
-    /// The size of the partition, before it is aligned (bytes).
+    /// The size of the partition, before it is aligned (bytes); the least one if that of the slots
+    /// is configured.
     pub size: u64,
     /// Whether it grows to the end of the disk on the first boot.
     pub grow: bool,
@@ -138,6 +142,7 @@ impl RootPlan {
                 },
                 RootSize::Exact,
             ),
+            slot: root.slot_size,
             copy_to_b: root.slot_b == config::SlotB::Copy,
             options: root.options.clone(),
             fsck_pass: root.fsck_pass,
@@ -151,7 +156,8 @@ impl RootPlan {
 /// slots, whose releases before 2016.11 do not read it.
 fn is_narrow(golden: &Golden, loader: Bootloader) -> bool {
     let mut features = golden.root.info.incompat.names.iter();
-    loader != Bootloader::GrubEfi && !features.any(|name| name == "64bit")
+    let own_reader = matches!(loader, Bootloader::GrubEfi | Bootloader::RpiTryboot);
+    !own_reader && !features.any(|name| name == "64bit")
 }
 
 /// The note on slots without `64bit`, where a U-Boot of the board reads them: that of a Raspberry

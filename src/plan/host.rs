@@ -3,6 +3,7 @@
 use crate::fs::ext4::FileLayout;
 use crate::input_file;
 use crate::problem::Problem;
+use crate::tree::host::Modes;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +16,8 @@ pub struct HostFiles<'a> {
     pub overlays: &'a [PathBuf],
     /// The file layout of an earlier release, which is preserved.
     pub preserve_layout: Option<Arc<FileLayout>>,
+    /// The permission bits of overlays that are not those of the host.
+    pub modes: Arc<Modes>,
     /// The package cache of `goldsmith fetch`; it need not exist.
     pub package_cache: &'a Path,
     /// `SOURCE_DATE_EPOCH` (seconds since 1970).
@@ -81,6 +84,7 @@ mod tests {
             disk: Path::new(disk),
             overlays: &[],
             preserve_layout: None,
+            modes: Default::default(),
             package_cache: Path::new(""),
             epoch: None,
         };

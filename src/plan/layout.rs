@@ -38,7 +38,7 @@ impl Margins {
     #[must_use]
     pub fn of(loader: Bootloader) -> Self {
         match loader {
-            Bootloader::GrubEfi => Self::EFI,
+            Bootloader::GrubEfi | Bootloader::RpiTryboot => Self::EFI,
             Bootloader::UBoot | Bootloader::UBootOnRaspberryPi => Self::UBOOT,
         }
     }
@@ -57,7 +57,9 @@ pub struct Needs {
     pub boot: u64,
     /// The root filesystem, which must fit into each slot.
     pub root: u64,
-    /// The data partition, before it grows.
+    /// The size of each slot, before it is aligned; `None` shares out what the others leave.
+    pub slot: Option<u64>,
+    /// The data partition, before it grows; the least one if `slot` is set.
     pub data: u64,
 }
 
@@ -116,7 +118,10 @@ impl Layout {
         let fixed = boot
             .saturating_add(data)
             .saturating_add(margins.overhead.saturating_mul(alignment));
-        let slot = align_up(total.saturating_sub(fixed) / 2, alignment);
+        let (slot, data) = match needs.slot {
+            None => (align_up(total.saturating_sub(fixed) / 2, alignment), data),
+            Some(slot) => chosen_slot(needs, slot, fixed, data)?,
+        };
         if total <= fixed || slot < needs.root {
             return Err(too_small(needs, boot, data, slot));
         }
@@ -143,6 +148,41 @@ impl Layout {
             },
         })
     }
+}
+
+/// The slot of a configured size, and the data partition that takes the rest; `data` is the least
+/// one, and `fixed` what everything but the slots takes with it.
+fn chosen_slot(needs: &Needs, slot: u64, fixed: u64, data: u64) -> Result<(u64, u64), Problem> {
+    let slot = align_up(slot, needs.alignment);
+    if slot < needs.root {
+        let message = format!(
+            "root.slot-size is {} but the root filesystem needs {} ({} bytes)",
+            human(slot),
+            human(needs.root),
+            needs.root
+        );
+        let least = enough(align_up(needs.root, needs.alignment));
+        let hint = format!(
+            "set root.slot-size to at least \"{least}\", or make root.size or root.headroom smaller"
+        );
+        return Err(Problem::new(message).hint(hint));
+    }
+    let slots = slot.saturating_mul(2);
+    let Some(rest) = needs.total.checked_sub(fixed.saturating_add(slots)) else {
+        let message = format!(
+            "two root partitions of {} (root.slot-size) and everything else need {}, but the disk has {}",
+            human(slot),
+            human(fixed.saturating_add(slots)),
+            human(needs.total)
+        );
+        let hint = format!(
+            "raise storage.size to at least \"{}\", or make root.slot-size smaller",
+            enough(fixed.saturating_add(slots))
+        );
+        return Err(Problem::new(message).hint(hint));
+    };
+    let rest = rest.checked_div(needs.alignment).unwrap_or(0) * needs.alignment;
+    Ok((slot, data.saturating_add(rest)))
 }
 
 /// The smallest disk, in alignments, on which a root filesystem of `root` bytes fits into each
@@ -197,7 +237,40 @@ mod tests {
             margins: Margins::EFI,
             boot: 40 * MIB,
             root: GIB,
+            slot: None,
             data: 128 * MIB,
+        }
+    }
+
+    #[test]
+    fn slots_of_a_size_leave_the_rest_to_data() {
+        let chosen = Needs {
+            slot: Some(2 * GIB - 1),
+            ..needs()
+        };
+        let layout = Layout::new(&chosen).unwrap();
+        assert_eq!([layout.root_a.len, layout.root_b.len], [2 * GIB; 2]);
+        // All but the boot partition and four alignments.
+        assert_eq!(layout.data.len, 4 * GIB - 40 * MIB - 4 * 8 * MIB);
+        assert!(layout.total - layout.data.end() >= 33 * 512);
+
+        let odd = Needs {
+            total: 8 * GIB + 3 * MIB,
+            ..chosen
+        };
+        assert_eq!(Layout::new(&odd).unwrap().data.len, layout.data.len);
+
+        for (slot, words) in [
+            (GIB - 8 * MIB, "set root.slot-size to at least \"1 GiB\""),
+            (4 * GIB, "raise storage.size to at least \"8392 MiB\""),
+            (u64::MAX, "make root.slot-size smaller"),
+        ] {
+            let problem = Layout::new(&Needs {
+                slot: Some(slot),
+                ..needs()
+            });
+            let problem = problem.unwrap_err().to_string();
+            assert!(problem.contains(words), "{slot}: {problem}");
         }
     }
 

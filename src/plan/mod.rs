@@ -107,7 +107,8 @@ pub struct Plan {
     /// The base name of all outputs.
     pub name: String,
     /// SHA-256 of the configuration: of a line `key = value` for each key that has a value, in the
-    /// order of the manual. Secrets are `"***"`, paths as they are written.
+    /// order of the manual, but for `[cache]`, which affects no result. Secrets are `"***"`, paths
+    /// as they are written.
     pub configuration: Digest,
     /// The built-in boards that the configuration builds upon.
     pub boards: Vec<String>,
@@ -248,10 +249,11 @@ impl Plan {
     }
 }
 
-/// The digest of all values of `config`.
+/// The digest of all values of `config` that can affect the results.
 fn digest(config: &Config) -> Digest {
     let mut hash = Sha256::new();
-    for setting in config.origins() {
+    let settings = config.origins().into_iter();
+    for setting in settings.filter(|setting| !setting.key.starts_with("cache.")) {
         if let Some(value) = setting.value {
             hash.update(format!("{} = {value}\n", setting.key));
         }

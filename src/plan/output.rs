@@ -18,6 +18,8 @@ pub enum ImageForm {
     Qcow2,
     /// The sparse format of Android's `fastboot`.
     AndroidSparse,
+    /// No image is written.
+    None,
 }
 
 /// The outputs besides the Artifact and the record.
@@ -25,8 +27,8 @@ pub enum ImageForm {
 pub struct OutputPlan {
     /// The form of the disk image.
     pub image: ImageForm,
-    /// The extension of its name, such as `img.gz`.
-    pub extension: &'static str,
+    /// The extension of its name, such as `img.gz`; `None` if no image is written.
+    pub extension: Option<&'static str>,
     /// Whether a block map is written; only for raw and compressed images.
     pub block_map: bool,
     /// Whether the root filesystem is written as a file of its own.
@@ -101,7 +103,7 @@ pub const PROVENANCE: &str = "provenance.json";
 impl OutputPlan {
     /// # Errors
     /// A compression level that the compressor does not have; a disk that the image's format cannot
-    /// describe.
+    /// describe; a block map of no image.
     pub(super) fn new(config: &Config, golden: &Golden) -> Result<Self, Problem> {
         let output = &config.output;
         let (image, extension) = form(config)?;
@@ -125,11 +127,11 @@ impl OutputPlan {
     }
 }
 
-fn form(config: &Config) -> Result<(ImageForm, &'static str), Problem> {
+fn form(config: &Config) -> Result<(ImageForm, Option<&'static str>), Problem> {
     let total = config.storage.size;
     let (kind, extension) = match config.output.image {
-        config::ImageFormat::Raw => return Ok((ImageForm::Raw, "img")),
-        config::ImageFormat::Qcow2 => return Ok((ImageForm::Qcow2, "qcow2")),
+        config::ImageFormat::Raw => return Ok((ImageForm::Raw, Some("img"))),
+        config::ImageFormat::Qcow2 => return Ok((ImageForm::Qcow2, Some("qcow2"))),
         config::ImageFormat::AndroidSparse if !total.is_multiple_of(4 * KIB) => {
             let message = format!(
                 "a disk of {total} bytes cannot be an Android sparse image, which has blocks of \
@@ -138,14 +140,29 @@ fn form(config: &Config) -> Result<(ImageForm, &'static str), Problem> {
             let hint = "set storage.size to a multiple of \"4 KiB\"";
             return Err(Problem::new(message).hint(hint));
         }
-        config::ImageFormat::AndroidSparse => return Ok((ImageForm::AndroidSparse, "simg")),
+        config::ImageFormat::AndroidSparse => return Ok((ImageForm::AndroidSparse, Some("simg"))),
+        config::ImageFormat::None => {
+            return no_block_map(config).map(|()| (ImageForm::None, None));
+        }
         config::ImageFormat::Gz => (Compression::Gzip, "img.gz"),
         config::ImageFormat::Xz => (Compression::Xz, "img.xz"),
         config::ImageFormat::Zst => (Compression::Zstd, "img.zst"),
     };
     let codec = Codec::new(kind, config.output.level)
         .map_err(|e| Problem::new(format!("output.level: {e}")))?;
-    Ok((ImageForm::Compressed(codec), extension))
+    Ok((ImageForm::Compressed(codec), Some(extension)))
+}
+
+/// Fails if the configuration says that a block map is written; by default it is if there is
+/// something to map.
+fn no_block_map(config: &Config) -> Result<(), Problem> {
+    let asked = config
+        .location("output.bmap")
+        .filter(|_| config.output.bmap);
+    asked.map_or(Ok(()), |location| {
+        let message = format!("{location}: output.bmap asks for the block map of an image, and output.image = \"none\" for no image");
+        Err(Problem::new(message).hint("remove one of them"))
+    })
 }
 
 /// The problem of a base name that is too long for a file name with what is appended to it, the
@@ -155,9 +172,9 @@ fn form(config: &Config) -> Result<(ImageForm, &'static str), Problem> {
 /// Names of more than 255 bytes, the limit of Linux.
 pub(super) fn check_name(name: &str, plan: &OutputPlan) -> Result<(), Problem> {
     const LIMIT: usize = 255;
-    let image = format!(".{}", plan.extension);
+    let image = plan.extension.map(|extension| format!(".{extension}"));
     let ends = [
-        Some(image.as_str()),
+        image.as_deref(),
         Some(".mender"),
         Some(".json"),
         plan.block_map.then_some(".img.bmap"),
@@ -180,6 +197,48 @@ pub(super) fn check_name(name: &str, plan: &OutputPlan) -> Result<(), Problem> {
     );
     let most = LIMIT.saturating_sub(end.len());
     Err(Problem::new(message).hint(format!("set output.name to a name of at most {most} bytes")))
+}
+
+/// The names of the files that a conversion by `config` writes, sorted, without those that hooks
+/// stage.
+///
+/// # Errors
+/// That the golden image or the command line has to decide about a part of the names.
+pub fn file_names(config: &Config, host: &HostFiles) -> Result<Vec<String>, Problem> {
+    let undecided = |what: &str, hint: &str| {
+        let message =
+            format!("the configuration has no {what}, so the names of its results are not known");
+        Problem::new(message).hint(format!("{hint}, or name a built-in board in `config`"))
+    };
+    let device_types = config.board.device_type.as_ref();
+    let Some(device_type) = device_types.and_then(|types| types.first()) else {
+        return Err(undecided("device type", "set board.device-type"));
+    };
+    let Some(release) = config
+        .artifact
+        .name
+        .as_ref()
+        .filter(|name| !name.is_empty())
+    else {
+        return Err(Problem::new("the Artifact has no name").hint("set artifact.name"));
+    };
+    let (image, extension) = form(config)?;
+    let output = &config.output;
+    let block_map = output.bmap && matches!(image, ImageForm::Raw | ImageForm::Compressed(_));
+    let sbom = SbomPlan::new(output);
+    let ends = [
+        extension,
+        Some("mender"),
+        Some("json"),
+        block_map.then_some("img.bmap"),
+        output.rootfs.then_some("ext4"),
+        output.file_layout.then_some("places"),
+    ];
+    let name = base_name(config, host, device_type, release);
+    let ends = ends.into_iter().flatten().chain(sbom.extensions());
+    let mut names: Vec<String> = ends.map(|end| format!("{name}.{end}")).collect();
+    names.sort();
+    Ok(names)
 }
 
 /// The base name of all outputs: as configured, or `<input>-<device type>-<release>`.

@@ -4,7 +4,9 @@ use super::conditions::{Conditions, ImageFacts};
 use super::host::HostFiles;
 use crate::config::{self, Config};
 use crate::pattern::Pattern;
+use crate::tree::host::Modes;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The filesystems that are edited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +85,8 @@ pub struct OverlayPlan {
     pub boot: Overlays,
     /// Of the data partition.
     pub data: Overlays,
+    /// The permission bits that are not those of the host.
+    pub modes: Arc<Modes>,
     /// A sentence for each overlay that is not applied, since one of its conditions is not met.
     pub left_out: Vec<String>,
 }
@@ -100,6 +104,7 @@ impl OverlayPlan {
                 dirs: config.data.overlay.clone(),
                 owners: owners(&config.data.owner),
             },
+            modes: Arc::clone(&host.modes),
             left_out: Vec::new(),
         };
         for overlay in &config.overlay {

@@ -4,7 +4,7 @@ use super::host::HostFiles;
 use crate::config::{self, Config, RepositoryPreset};
 use crate::digest::Digest;
 use crate::golden::Golden;
-use crate::lock::{KeyLocation, LockFile, LockRequest, RepositoryByUrl, RepositoryRequest};
+use crate::lock::{KeyLocation, LockFile, LockRequest, RepositoryByUrl, RepositoryRequest, system};
 use crate::problem::{Problem, Problems};
 use crate::repository::{Fingerprint, PackageCache};
 use crate::resolve::Want;
@@ -19,6 +19,8 @@ pub struct PackagePlan {
     pub locked: Vec<LockedFile>,
     /// Maintainer scripts that are left out.
     pub accepted: Vec<AcceptedScript>,
+    /// The names of packages of the golden image that earlier versions may replace.
+    pub may_change: Vec<String>,
 }
 
 /// A package of the lock file, in the package cache.
@@ -92,6 +94,7 @@ impl PackagePlan {
             files,
             locked,
             accepted: accepted.collect(),
+            may_change: config.client.may_change.clone(),
         })
     }
 }
@@ -199,7 +202,8 @@ fn locked(config: &Config, golden: &Golden, host: &HostFiles) -> Result<Vec<Lock
     let path = config.lock_file();
     let lock = LockFile::read(&path)?;
     let architecture = golden.facts.architecture.map_or("", |one| one.name());
-    lock.check(&path, &request, architecture)?;
+    let system = system(&golden.facts.os);
+    lock.check(&path, &request, architecture, &system)?;
     let cache = PackageCache::open(host.package_cache);
     let mut missing = Vec::new();
     let mut out = Vec::new();
@@ -216,9 +220,7 @@ fn locked(config: &Config, golden: &Golden, host: &HostFiles) -> Result<Vec<Lock
             path: cache.path(&sha256),
             sha256,
             package: package.name.clone(),
-            recommended: Some(&package.why)
-                .filter(|why| why.contains(" recommends "))
-                .cloned(),
+            recommended: package.recommended.then(|| package.why.clone()),
         });
     }
     match missing.as_slice() {

@@ -279,6 +279,7 @@ mod tests {
             margins: Margins::EFI,
             boot: MIB,
             root: MIB,
+            slot: None,
             data: MIB,
         };
         let layout = Layout::new(&needs).unwrap();

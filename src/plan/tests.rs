@@ -23,6 +23,7 @@ fn host(overlays: &[PathBuf]) -> HostFiles<'_> {
         disk: Path::new("/somewhere/golden.img.xz"),
         overlays,
         preserve_layout: None,
+        modes: Default::default(),
         package_cache: Path::new(""),
         epoch: None,
     }

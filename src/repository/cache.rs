@@ -402,6 +402,10 @@ impl<'a> Fetch<'a> {
             }
             let mut options = OpenOptions::new();
             options.create(true).truncate(false).read(true).write(true);
+            // A link would lead the package into another file, and become the entry.
+            if fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file()) {
+                fs::remove_file(&path)?;
+            }
             let file = options.open(&path)?;
             file.lock()?;
             Ok(file)
@@ -410,7 +414,7 @@ impl<'a> Fetch<'a> {
             let file = open().map_err(|e| self.unusable(e))?;
             // Whoever had the lock may have renamed or removed the file.
             let ours = file.metadata().map_err(|e| self.unusable(e))?;
-            let current = fs::metadata(&path).ok();
+            let current = fs::symlink_metadata(&path).ok();
             if current.is_some_and(|now| (now.dev(), now.ino()) == (ours.dev(), ours.ino())) {
                 if self.cache.has_undamaged(sha256, *size) {
                     self.discard();

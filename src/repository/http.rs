@@ -4,6 +4,7 @@
 //! usual places, else with those of the crate `webpki-roots`. The authenticity of packages does not
 //! depend on TLS: they are signed.
 
+use super::host_names::HostNames;
 use super::options::ClientOptions;
 use super::proxy::{ProxyResolver, ThroughProxy, choose};
 use super::transport::{Response, Transport, TransportError};
@@ -16,8 +17,7 @@ use std::thread::sleep;
 use std::time::Duration;
 use ureq::http::{Uri, header};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::unversioned::resolver::DefaultResolver;
-use ureq::unversioned::transport::{Connector as _, TcpConnector};
+use ureq::unversioned::transport::{Connector as _, DefaultConnector, TcpConnector};
 use ureq::{Agent, Body, Proxy};
 
 const USER_AGENT: &str = concat!("goldsmith/", env!("CARGO_PKG_VERSION"));
@@ -122,16 +122,40 @@ fn redirected(at: &str, location: &str) -> Result<String, String> {
         return Ok(format!("{scheme}://{rest}"));
     }
     if location.starts_with('/') {
-        return Ok(format!("{scheme}://{host}{location}"));
+        return Ok(format!("{scheme}://{host}{}", without_dots(location)));
+    }
+    let path = rest.split('?').next().unwrap_or_default();
+    if location.starts_with('?') {
+        return Ok(format!("{scheme}://{path}{location}"));
     }
     if location.is_empty() || location.split('/').next().unwrap_or_default().contains(':') {
         return refused("it is not one to http or https");
     }
-    let path = rest.split('?').next().unwrap_or_default();
-    let directory = path
-        .rsplit_once('/')
-        .map_or(host, |(directory, _)| directory);
-    Ok(format!("{scheme}://{directory}/{location}"))
+    let path = path.strip_prefix(host).unwrap_or_default();
+    let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
+    let path = without_dots(&format!("{directory}/{location}"));
+    Ok(format!("{scheme}://{host}{path}"))
+}
+
+/// An absolute path without its segments `.` and `..` (RFC 3986, section 5.2.4); a query stays.
+fn without_dots(path: &str) -> String {
+    let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
+    let mut out: Vec<&str> = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        match segment {
+            "." | ".." => {
+                if segment == ".." {
+                    out.pop();
+                }
+                if segments.peek().is_none() {
+                    out.push("");
+                }
+            }
+            other => out.push(other),
+        }
+    }
+    format!("/{}{query}", out.join("/"))
 }
 
 impl Http {
@@ -280,14 +304,15 @@ impl Http {
     }
 
     fn agent(&self) -> Agent {
-        self.config().into()
+        let connector = DefaultConnector::default();
+        Agent::with_parts(self.config(), connector, HostNames::default())
     }
 
     fn agent_through(&self, proxy: &Proxy) -> Agent {
         let connector = ().chain(TcpConnector::default()).chain(ThroughProxy);
         let resolver = ProxyResolver {
             proxy: proxy.uri().clone(),
-            inner: DefaultResolver::default(),
+            inner: HostNames::default(),
         };
         Agent::with_parts(self.config(), connector, resolver)
     }
@@ -410,6 +435,15 @@ mod tests {
             ("https://a:1/b/c?x=/y", "/d", Some("https://a:1/d")),
             ("http://a/b/c?x=/y", "d?z", Some("http://a/b/d?z")),
             ("http://a", "d", Some("http://a/d")),
+            ("http://a/b/c/d", "../e", Some("http://a/b/e")),
+            (
+                "http://a/b/c/d",
+                "../../../e?x=../y",
+                Some("http://a/e?x=../y"),
+            ),
+            ("http://a/b/c", "./", Some("http://a/b/")),
+            ("http://a/b/c", "/x/./y/../z", Some("http://a/x/z")),
+            ("http://a/b/c?x", "?y", Some("http://a/b/c?y")),
             ("http://a/b", "file:///etc/passwd", None),
             ("http://a/b", "ftp://d", None),
             ("http://a/b", "", None),

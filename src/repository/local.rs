@@ -1,7 +1,7 @@
 //! Files of this host: `file:` URLs and plain absolute paths, for mirrors without a network.
 
 use super::transport::{Response, Transport, TransportError};
-use std::fs::File;
+use crate::input_file;
 use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 
@@ -25,7 +25,7 @@ impl Transport for LocalFiles {
                 error,
             },
         };
-        let mut file = File::open(path).map_err(failed)?;
+        let mut file = input_file::open(&path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         if from > length {
             return Err(TransportError::NoSuchRange {

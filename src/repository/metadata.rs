@@ -61,6 +61,8 @@ pub struct ReleaseFacts {
     pub date: u64,
     /// `Valid-Until` (seconds since 1970).
     pub valid_until: Option<u64>,
+    /// `NotAutomatic`: its packages are taken only where others do not do.
+    pub not_automatic: bool,
     /// SHA-256 of the text that was signed.
     pub sha256: Digest,
     /// Fingerprint of the primary key that signed.
@@ -268,6 +270,7 @@ pub fn fetch_index(
             label: release.label,
             date: release.date,
             valid_until: release.valid_until,
+            not_automatic: release.not_automatic,
             sha256: Sha256::digest(&verified.text).into(),
             signer: verified.signer,
         },

@@ -26,6 +26,8 @@ mod client;
 mod date;
 mod fingerprint;
 #[cfg(feature = "network")]
+mod host_names;
+#[cfg(feature = "network")]
 mod http;
 mod index;
 mod local;

@@ -1,9 +1,10 @@
 //! Which proxy a URL is read through, and plain HTTP through one.
 
+use super::host_names::HostNames;
 use std::fmt;
 use ureq::config::Config;
 use ureq::http::Uri;
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
 /// The proxy of `https_proxy` or `http_proxy`, unless `no_proxy` has the host: a list, separated by
@@ -48,7 +49,7 @@ pub(super) struct ProxyResolver {
     /// URL of the proxy.
     pub(super) proxy: Uri,
     /// Resolves the name of the proxy.
-    pub(super) inner: DefaultResolver,
+    pub(super) inner: HostNames,
 }
 
 impl Resolver for ProxyResolver {

@@ -72,6 +72,8 @@ pub struct Release {
     pub components: Vec<String>,
     /// `Acquire-By-Hash`: indices can also be read by the name of their digest.
     pub acquire_by_hash: bool,
+    /// `NotAutomatic`: its packages are taken only where others do not do, as those of backports.
+    pub not_automatic: bool,
     /// Packages of architecture `all` are only in indices of their own: `Architectures` has `all`,
     /// and `No-Support-for-Architecture-all` does not have `Packages`.
     pub separate_all: bool,
@@ -183,6 +185,7 @@ impl Release {
             date: time(&paragraph, "Date")?.ok_or(ReleaseError::Missing("Date"))?,
             valid_until: time(&paragraph, "Valid-Until")?,
             acquire_by_hash: paragraph.text("Acquire-By-Hash").trim() == "yes",
+            not_automatic: paragraph.text("NotAutomatic").trim() == "yes",
             separate_all: architectures.iter().any(|name| name == "all")
                 && !in_all.iter().any(|name| name == "Packages"),
             components: list("Components"),
@@ -323,7 +326,9 @@ mod tests {
         .unwrap();
         assert_eq!(release.date, 1_749_889_203);
         assert_eq!(release.components, ["main", "extra"]);
-        assert!(release.acquire_by_hash && release.separate_all);
+        assert!(release.acquire_by_hash && release.separate_all && !release.not_automatic);
+        let backports = parse("NotAutomatic: yes\nButAutomaticUpgrades: yes\nSHA256:\n").unwrap();
+        assert!(backports.not_automatic);
         let file = release.files.get("main/binary-amd64/Packages").unwrap();
         assert_eq!((file.size, file.checksum.hex().as_str()), (3, DIGITS));
         let section = format!("SHA512:\n {DIGITS}{DIGITS} 3 a\n");

@@ -28,7 +28,7 @@ mod words;
 
 pub use constraint::{ConstraintError, VersionConstraint};
 pub use request::{Candidate, MultiArch, Request, Source, Want};
-pub use solution::{Chosen, Removed, Solution, Unsolvable, Why};
+pub use solution::{Chosen, Reason, Removed, Solution, Unsolvable, Why};
 
 use choose::Choice;
 use universe::Universe;
@@ -39,7 +39,9 @@ use universe::Universe;
 /// [`Unsolvable`] with everything that makes the request impossible.
 pub fn resolve(request: &Request) -> Result<Solution, Unsolvable> {
     let universe = Universe::new(request);
-    let mut roots = wants::rules(&universe).map_err(|reasons| Unsolvable { reasons })?;
+    let mut roots = wants::rules(&universe).map_err(|problems| Unsolvable {
+        reasons: problems.into_iter().map(Into::into).collect(),
+    })?;
     roots.extend(rules::of_installed(&universe));
     match Choice::new(&universe, roots.clone()) {
         Ok(choice) => Ok(answer::solution(&universe, choice)),

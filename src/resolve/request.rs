@@ -3,19 +3,7 @@
 use super::constraint::{ConstraintError, VersionConstraint};
 use crate::deb::{Relations, Version};
 
-/// The value of the field `Multi-Arch` (`deb-control(5)`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum MultiArch {
-    /// `no`, or no field: it satisfies relations of its own architecture only.
-    #[default]
-    No,
-    /// `same`: it can be installed for several architectures at once, in one version.
-    Same,
-    /// `foreign`: it satisfies relations of any architecture.
-    Foreign,
-    /// `allowed`: it satisfies relations of any architecture that are written `name:any`.
-    Allowed,
-}
+pub use crate::deb::MultiArch;
 
 /// One version of one package: of a repository, or installed.
 #[derive(Clone, Debug)]
@@ -130,9 +118,12 @@ pub struct Request {
     pub wanted: Vec<Want>,
     /// Whether recommended packages are installed where they fit.
     pub recommends: bool,
-    /// Names (also `name:architecture`) of installed packages that may be upgraded or removed if
-    /// others need that.
+    /// Names (also `name:architecture`) of installed packages that may be upgraded if others need
+    /// that.
     pub may_change: Vec<String>,
+    /// Whether those of [`may_change`](Self::may_change) may be removed too, unless they are
+    /// essential.
+    pub may_remove: bool,
 }
 
 #[cfg(test)]

@@ -76,13 +76,36 @@ pub struct Solution {
 /// Why no choice is possible: each problem alone is a reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsolvable {
-    /// The fewest facts that contradict each other, in words; one problem per contradiction.
-    pub reasons: Vec<Problem>,
+    /// One for each contradiction.
+    pub reasons: Vec<Reason>,
+}
+
+/// One reason why no choice is possible.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// The fewest facts that contradict each other, in words, with a way out that was tried.
+    pub problem: Problem,
+    /// Names of installed packages without which there is a choice, where the request does not
+    /// allow to remove them. The problem has no hint then.
+    pub in_the_way: Vec<String>,
+}
+
+impl From<Problem> for Reason {
+    fn from(problem: Problem) -> Self {
+        Self {
+            problem,
+            in_the_way: Vec::new(),
+        }
+    }
 }
 
 impl fmt::Display for Unsolvable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all: Vec<String> = self.reasons.iter().map(Problem::to_string).collect();
+        let all: Vec<String> = self
+            .reasons
+            .iter()
+            .map(|reason| reason.problem.to_string())
+            .collect();
         f.write_str(&all.join("\n"))
     }
 }

@@ -82,6 +82,7 @@ pub(super) fn request(candidates: &str, installed: &str, wanted: &str) -> Reques
             .split_whitespace()
             .map(|text| Want::parse(text).unwrap())
             .collect(),
+        may_remove: true,
         ..Request::default()
     }
 }
@@ -118,5 +119,5 @@ pub(super) fn fresh(candidates: &str, wanted: &str) -> String {
 pub(super) fn reason(request: &Request) -> String {
     let unsolvable = resolve(request).expect_err("a request without a solution");
     assert_eq!(unsolvable.reasons.len(), 1, "{unsolvable}");
-    unsolvable.reasons[0].to_string()
+    unsolvable.reasons[0].problem.to_string()
 }

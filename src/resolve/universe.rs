@@ -45,7 +45,7 @@ pub(super) enum Change {
         /// Also to an older version, because the wanted versions exclude the installed one.
         down: bool,
     },
-    /// To a newer version, or removed unless it is essential.
+    /// To a newer version, or removed if the request allows it and it is not essential.
     Listed,
 }
 
@@ -74,11 +74,15 @@ pub(super) struct Universe<'a> {
 
 impl<'a> Universe<'a> {
     pub(super) fn new(request: &'a Request) -> Self {
-        Self::with_changes(request, &request.may_change)
+        Self::with_changes(request, &request.may_change, request.may_remove)
     }
 
-    /// The packages of `request` as if `may_change` were its own.
-    pub(super) fn with_changes(request: &'a Request, may_change: &[String]) -> Self {
+    /// The packages of `request` as if `may_change` and `may_remove` were its own.
+    pub(super) fn with_changes(
+        request: &'a Request,
+        may_change: &[String],
+        may_remove: bool,
+    ) -> Self {
         let native = request.architecture.as_str();
         let real = |architecture: &'a str| {
             if architecture == "all" {
@@ -114,7 +118,7 @@ impl<'a> Universe<'a> {
             providers: HashMap::new(),
         };
         for ((name, architecture), content) in content {
-            universe.add_slot(name, architecture, content, may_change);
+            universe.add_slot(name, architecture, content, may_change, may_remove);
         }
         universe
     }
@@ -125,6 +129,7 @@ impl<'a> Universe<'a> {
         architecture: &'a str,
         mut content: Vec<(Origin, &'a Candidate)>,
         may_change: &[String],
+        may_remove: bool,
     ) {
         let native = &self.request.architecture;
         let installed = match content.first() {
@@ -179,6 +184,7 @@ impl<'a> Universe<'a> {
             items.push(self.add_item(facts, slot, items.len(), origin));
         }
         if change == Change::Listed
+            && may_remove
             && let Some(facts) = installed.filter(|facts| !facts.essential)
         {
             items.push(self.add_item(facts, slot, items.len(), Origin::Absent));
@@ -336,9 +342,11 @@ impl<'a> Universe<'a> {
         };
         let architecture = provided.qualifier.as_deref();
         let architecture = architecture.unwrap_or_else(|| self.real(&facts.architecture));
+        // dpkg looks at no architecture where packages exclude what others provide.
         provided.name == relation.name
             && version
-            && self.architecture_fits(relation, asking, architecture, facts.multi_arch, clash)
+            && (clash
+                || self.architecture_fits(relation, asking, architecture, facts.multi_arch, false))
     }
 
     fn architecture_fits(

@@ -2,19 +2,16 @@
 
 use super::explain;
 use super::rules::{self, Fact, Rule};
+use super::solution::Reason;
 use super::solver::Solver;
-use super::universe::{Item, ItemId, SlotId, Universe};
+use super::universe::{Item, ItemId, Origin, SlotId, Universe};
 use super::wants::{self, list};
 use crate::deb::Relation;
 use crate::problem::Problem;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Contradicting facts as a problem, with a hint where there is a way out.
-pub(super) fn problem(
-    universe: &Universe,
-    roots: &[(Fact, Rule)],
-    groups: &[Vec<Fact>],
-) -> Problem {
+pub(super) fn problem(universe: &Universe, roots: &[(Fact, Rule)], groups: &[Vec<Fact>]) -> Reason {
     let facts: BTreeSet<Fact> = groups.iter().flatten().copied().collect();
     let wanted: Vec<String> = facts
         .iter()
@@ -29,10 +26,22 @@ pub(super) fn problem(
         _ => format!("{} cannot be installed together", list(&wanted)),
     };
     let problem = Problem::new(format!("{head}: {}", reason(universe, roots, groups)));
-    match hint(universe, roots, &facts) {
-        Some(hint) => problem.hint(hint),
-        None => problem,
+    match way_out(universe, roots, &facts) {
+        Some(WayOut::Hint(hint)) => problem.hint(hint).into(),
+        Some(WayOut::Removal(names)) => Reason {
+            problem,
+            in_the_way: names,
+        },
+        None => problem.into(),
     }
+}
+
+/// What makes a choice possible.
+enum WayOut {
+    /// In words.
+    Hint(String),
+    /// The removal of installed packages, by name.
+    Removal(Vec<String>),
 }
 
 /// The facts but for what is wanted, in the order in which one leads to the next.
@@ -310,7 +319,7 @@ impl<'u, 'a> Words<'u, 'a> {
 }
 
 /// A way out of a contradiction that was tried and is one.
-fn hint(universe: &Universe, roots: &[(Fact, Rule)], facts: &BTreeSet<Fact>) -> Option<String> {
+fn way_out(universe: &Universe, roots: &[(Fact, Rule)], facts: &BTreeSet<Fact>) -> Option<WayOut> {
     let kept: Vec<&str> = facts
         .iter()
         .filter_map(|fact| match fact {
@@ -319,13 +328,12 @@ fn hint(universe: &Universe, roots: &[(Fact, Rule)], facts: &BTreeSet<Fact>) -> 
         })
         .collect();
     if !kept.is_empty()
-        && let Some(hint) = by_change(universe, facts, &kept)
+        && let Some(way_out) = by_change(universe, facts, &kept)
     {
-        return Some(hint);
+        return Some(way_out);
     }
-    let others = without_constraint(universe, roots, facts);
-    if let Some(hint) = others {
-        return Some(hint);
+    if let Some(hint) = without_constraint(universe, roots, facts) {
+        return Some(WayOut::Hint(hint));
     }
     let missing = facts.iter().find_map(|fact| match fact {
         Fact::Need(item, at) => {
@@ -340,42 +348,67 @@ fn hint(universe: &Universe, roots: &[(Fact, Rule)], facts: &BTreeSet<Fact>) -> 
         .iter()
         .map(|relation| relation.name.as_str())
         .collect();
-    Some(format!(
+    Some(WayOut::Hint(format!(
         "add the repository, suite or component that has {}",
         names.join(" or ")
-    ))
+    )))
 }
 
-/// If the contradiction is none once the installed packages may change: how they would.
-fn by_change(universe: &Universe, facts: &BTreeSet<Fact>, kept: &[&str]) -> Option<String> {
+/// If the contradiction is none once the installed packages may change: how they would. If some
+/// must go and the request does not allow that, these alone.
+fn by_change(universe: &Universe, facts: &BTreeSet<Fact>, kept: &[&str]) -> Option<WayOut> {
+    let changes = changed(universe, facts, kept, universe.request.may_remove);
+    let changes = changes.or_else(|| changed(universe, facts, kept, true))?;
+    if !universe.request.may_remove {
+        let gone = changes.iter().filter(|(_, version)| version.is_none());
+        let names: Vec<String> = gone.map(|(name, _)| name.clone()).collect();
+        if !names.is_empty() {
+            return Some(WayOut::Removal(names));
+        }
+    }
+    let entries: Vec<String> = kept.iter().map(|name| format!("\"{name}\"")).collect();
+    let results = changes.iter().map(|(name, version)| match version {
+        None => format!("{name} would be removed"),
+        Some(version) => format!("{name} would become {version}"),
+    });
+    let results: Vec<String> = results.collect();
+    Some(WayOut::Hint(format!(
+        "`may-change = [{}]` allows it: {}",
+        entries.join(", "),
+        results.join(", ")
+    )))
+}
+
+/// The names of the packages of `kept` that change where all of them may, each with its new
+/// version, or none if it is removed.
+fn changed(
+    universe: &Universe,
+    facts: &BTreeSet<Fact>,
+    kept: &[&str],
+    may_remove: bool,
+) -> Option<Vec<(String, Option<String>)>> {
     let request = universe.request;
     let names = kept.iter().map(|name| (*name).to_owned());
     let may_change: Vec<String> = request.may_change.iter().cloned().chain(names).collect();
-    let changed = Universe::with_changes(request, &may_change);
+    let changed = Universe::with_changes(request, &may_change, may_remove);
     let mut roots = wants::rules(&changed).ok()?;
     roots.retain(|(fact, _)| facts.contains(fact));
     roots.extend(rules::of_installed(&changed));
     let choice = super::choose::Choice::new(&changed, roots).ok()?;
-    let mut results: Vec<String> = Vec::new();
+    let mut results = Vec::new();
     for item in choice.decided() {
         let item = &changed.items[item];
         let slot = &changed.slots[item.slot];
         if kept.contains(&slot.name) && slot.installed.is_some() {
-            results.push(match item.origin {
-                super::universe::Origin::Absent => format!("{} would be removed", slot.name),
-                super::universe::Origin::Candidate(_) => {
-                    format!("{} would become {}", slot.name, item.facts.version)
-                }
-                super::universe::Origin::Installed(_) => continue,
-            });
+            let version = match item.origin {
+                Origin::Absent => None,
+                Origin::Candidate(_) => Some(item.facts.version.to_string()),
+                Origin::Installed(_) => continue,
+            };
+            results.push((slot.name.to_owned(), version));
         }
     }
-    let entries: Vec<String> = kept.iter().map(|name| format!("\"{name}\"")).collect();
-    Some(format!(
-        "`may-change = [{}]` allows it: {}",
-        entries.join(", "),
-        results.join(", ")
-    ))
+    Some(results)
 }
 
 /// If another version of a wanted package would do: which.
@@ -410,7 +443,7 @@ fn without_constraint(
 
 /// The problems of a request that has no solution: one contradiction after the other, each
 /// without what earlier ones need.
-pub(super) fn problems(universe: &Universe, roots: &[(Fact, Rule)]) -> Vec<Problem> {
+pub(super) fn problems(universe: &Universe, roots: &[(Fact, Rule)]) -> Vec<Reason> {
     let mut roots = roots.to_vec();
     let mut out = Vec::new();
     let mut solver = Solver::new(universe, None);

@@ -8,6 +8,7 @@
 mod codec;
 mod compressed_bytes;
 mod content;
+mod gzip;
 mod read_at;
 mod stored;
 

@@ -47,6 +47,16 @@ impl<'t> TreeEditor<'t> {
         }
     }
 
+    /// Goes on with `tree`, after these changes.
+    #[must_use]
+    pub fn resume(tree: &'t mut Tree, time: Time, changes: Vec<Change>) -> Self {
+        Self {
+            tree,
+            time,
+            changes,
+        }
+    }
+
     /// The tree as it is now.
     #[must_use]
     pub fn tree(&self) -> &Tree {

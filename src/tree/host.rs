@@ -9,11 +9,12 @@ use super::edit::EditError;
 use super::{Leaf, LeafKind, Stat, Time, Tree};
 use crate::stream::{Content, FileSource, HostFile, ReadAt, Run, Source};
 
+use std::collections::BTreeMap;
 use std::fs::{FileType, Metadata};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use walkdir::{DirEntry, WalkDir};
 
@@ -51,6 +52,74 @@ impl Error {
             source,
         }
     }
+}
+
+/// Permission bits of files and directories, by their paths from the current directory: of those
+/// that came here through a store of blobs, which keeps at most whether a file can be executed.
+///
+/// The text has a line for each, the bits in octal, a space and the path, as in `0600 etc/key`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Modes(BTreeMap<PathBuf, u16>);
+
+impl Modes {
+    /// Reads the text.
+    ///
+    /// # Errors
+    /// The first line that is not one.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut modes = BTreeMap::new();
+        for (number, line) in (1_usize..).zip(text.lines()) {
+            let parts = line.split_once(' ');
+            let mode = parts.and_then(|(mode, _)| u16::from_str_radix(mode, 8).ok());
+            match (mode, parts) {
+                (Some(mode @ 0..=0o7777), Some((_, path))) if !path.is_empty() => {
+                    modes.insert(normal(Path::new(path)), mode);
+                }
+                _ => {
+                    return Err(format!(
+                        "line {number}: `{line}` is not a mode in octal, a space and a path"
+                    ));
+                }
+            }
+        }
+        Ok(Self(modes))
+    }
+
+    /// The line for one path.
+    #[must_use]
+    pub fn line(mode: u16, path: &str) -> String {
+        format!("{mode:04o} {path}\n")
+    }
+
+    /// Gives the files of the overlay `dir` their permission bits, if they are known.
+    pub fn apply(&self, dir: &Path, tree: &mut Tree) {
+        let dir = normal(dir);
+        for (path, mode) in &self.0 {
+            if let Ok(below) = path.strip_prefix(&dir)
+                && let Some(stat) = tree.stat_mut(below.as_os_str().as_bytes())
+            {
+                stat.mode = *mode;
+            }
+        }
+    }
+}
+
+/// `path` without `.` and, as far as it names what precedes them, `..`.
+#[must_use]
+pub fn normal(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir
+                if matches!(out.components().next_back(), Some(Component::Normal(_))) =>
+            {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+    }
+    out
 }
 
 /// The files below `dir`, with `dir` as the root.

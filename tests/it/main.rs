@@ -5,6 +5,7 @@ mod cli;
 mod convert;
 mod doctor;
 mod edit;
+mod fleet;
 mod formats;
 mod house;
 mod lock;

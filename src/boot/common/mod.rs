@@ -6,6 +6,7 @@ pub(in crate::boot) mod divert;
 pub mod env_block;
 pub(in crate::boot) mod grub_menu;
 pub(in crate::boot) mod limits;
+pub(in crate::boot) mod pi;
 pub(in crate::boot) mod shell_words;
 pub mod tools;
 pub(in crate::boot) mod version;

@@ -20,6 +20,15 @@ pub fn uboot_env() -> String {
     with_common(include_str!("../../../configs/device/u-boot/fw-env.sh"))
 }
 
+/// The script that is `fw_printenv` and `fw_setenv` where the firmware of a Raspberry Pi chooses
+/// the slot.
+#[must_use]
+pub fn tryboot_env() -> String {
+    with_common(include_str!(
+        "../../../configs/device/tryboot/tryboot-env.sh"
+    ))
+}
+
 /// The script with the common part inlined; the first lines of that are for shellcheck.
 fn with_common(script: &str) -> String {
     let body = COMMON.split_once("\n\n").map_or(COMMON, |(_, body)| body);

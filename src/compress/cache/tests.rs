@@ -30,9 +30,16 @@ fn size(dir: &Path) -> u64 {
         .sum()
 }
 
-fn counts(cache: &Cache) -> (usize, usize, usize) {
-    let state = cache.state();
-    (state.found, state.made, state.damaged)
+fn counts(cache: &Cache) -> (u64, u64, u64) {
+    let usage = cache.usage();
+    let frames = usage.reused_frames + usage.compressed_frames;
+    let bytes = usage.reused_bytes + usage.compressed_bytes;
+    assert_eq!(bytes, frames * chunk(0).len() as u64);
+    (
+        usage.reused_frames,
+        usage.compressed_frames,
+        usage.damaged_frames,
+    )
 }
 
 #[test]
@@ -155,4 +162,57 @@ fn many_use_one_cache_at_once() {
             });
         }
     });
+}
+
+/// The mode of a file or directory.
+fn mode(path: &Path) -> u32 {
+    path.metadata().unwrap().mode() & 0o777
+}
+
+#[test]
+fn the_cache_of_a_user_is_made_for_that_user_alone() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("new/goldsmith/frames");
+    let cache = Cache::open_own(&dir, 1 << 20).unwrap();
+    assert_eq!((mode(&dir), mode(&home.path().join("new"))), (0o700, 0o700));
+    cache.frame(Codec::from(CODEC), &chunk(1)).unwrap();
+    assert_eq!(counts(&cache), (0, 1, 0));
+    assert_eq!(cache.max_size, 1 << 20);
+    // No more than a part of what is free.
+    let cache = Cache::open_own(&dir, u64::MAX).unwrap();
+    let stat = rustix::fs::statvfs(&dir).unwrap();
+    assert!(cache.max_size < stat.f_blocks.saturating_mul(stat.f_frsize) / 2);
+    assert!(cache.max_size > 0);
+}
+
+#[test]
+fn what_others_can_write_to_is_no_cache_of_a_user() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = tempfile::tempdir().unwrap();
+    for (mode, fits) in [(0o755, true), (0o775, false), (0o702, false)] {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(home.path(), permissions).unwrap();
+        let opened = Cache::open_own(home.path(), 1 << 20);
+        assert_eq!(opened.is_ok(), fits, "{mode:o}");
+        if let Err(problem) = opened {
+            let text = problem.to_string();
+            assert!(text.contains("others can write to it"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn root_leaves_nothing_in_directories_of_others() {
+    let home = tempfile::tempdir().unwrap();
+    if std::os::unix::fs::chown(home.path(), Some(1234), None).is_err() {
+        eprintln!("SKIPPED: only root can give a directory away");
+        return;
+    }
+    let dir = home.path().join(".cache/goldsmith/frames");
+    let problem = Cache::open_own(&dir, 1 << 20).unwrap_err().to_string();
+    assert!(
+        problem.contains("root would leave files in a directory of user 1234"),
+        "{problem}"
+    );
+    assert!(!home.path().join(".cache").exists());
 }

@@ -5,6 +5,7 @@ use super::{Reference, Removal, entries, files_of, text, udev};
 use crate::golden::lines::{Joining, LogicalLine, logical_lines};
 use crate::tree::Tree;
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 /// A kind of configuration file whose lines name devices.
 struct Kind {
@@ -307,32 +308,10 @@ fn arguments(root: &Tree, out: &mut Vec<Reference>) {
             true => Joining::Never,
             false => Joining::Shell,
         };
-        for line in logical_lines(&body, joining, HASH) {
-            let LogicalLine {
-                first: line,
-                last,
-                text: body,
-            } = line;
-            let words = body.split(|c: char| c.is_whitespace() || "\"'".contains(c));
-            for word in words {
-                let Some((name, _)) = word.split_once('=') else {
-                    continue;
-                };
-                if !names_device(name) {
-                    continue;
-                }
-                out.extend(devices_of(word).into_iter().map(|device| Reference {
-                    file: path.clone(),
-                    on_boot: false,
-                    line,
-                    last,
-                    kind: "kernel argument",
-                    text: word.to_owned(),
-                    device,
-                    needed: true,
-                    removal: Removal::Word,
-                }));
-            }
+        let stops = |c: char| c.is_whitespace() || "\"'".contains(c);
+        for (at, word) in words_with_devices(&body, joining, stops) {
+            let kind = ("kernel argument", Removal::Word);
+            out.extend(of_word(&path, false, &at, word, kind));
         }
     }
 }
@@ -341,38 +320,63 @@ fn arguments(root: &Tree, out: &mut Vec<Reference>) {
 fn menus(root: &Tree, boot: &Tree, out: &mut Vec<Reference>) {
     for (on_boot, tree) in [(false, root), (true, boot)] {
         for path in MENUS {
-            let mut seen = BTreeSet::new();
             let body = text(tree, path).unwrap_or_default();
             let joining = match path.ends_with(".cfg") {
                 true => Joining::Shell,
                 false => Joining::Never,
             };
-            for line in logical_lines(&body, joining, HASH) {
-                let LogicalLine {
-                    first: line,
-                    last,
-                    text: body,
-                } = line;
-                for word in body.split_whitespace() {
-                    let named = word.split_once('=').filter(|(name, _)| names_device(name));
-                    if named.is_none() || !seen.insert(word.to_owned()) {
-                        continue;
-                    }
-                    out.extend(devices_of(word).into_iter().map(|device| Reference {
-                        file: path.to_owned(),
-                        on_boot,
-                        line,
-                        last,
-                        kind: "boot menu",
-                        text: word.to_owned(),
-                        device,
-                        needed: true,
-                        removal: Removal::Menu,
-                    }));
+            let mut seen = BTreeSet::new();
+            for (at, word) in words_with_devices(&body, joining, char::is_whitespace) {
+                if seen.insert(word.clone()) {
+                    let kind = ("boot menu", Removal::Menu);
+                    out.extend(of_word(path, on_boot, &at, word, kind));
                 }
             }
         }
     }
+}
+
+/// The words of `body` that set what names a device, each with the first and the last line of the
+/// logical line that has it.
+fn words_with_devices(
+    body: &str,
+    joining: Joining,
+    stops: impl Fn(char) -> bool + Copy,
+) -> Vec<(RangeInclusive<usize>, String)> {
+    let mut out = Vec::new();
+    for line in logical_lines(body, joining, HASH) {
+        let LogicalLine { first, last, text } = line;
+        let names = |word: &&str| {
+            word.split_once('=')
+                .is_some_and(|(name, _)| names_device(name))
+        };
+        let words = text.split(stops).filter(names);
+        out.extend(words.map(|word| (first..=last, word.to_owned())));
+    }
+    out
+}
+
+/// The references of one word: one for each device that it names.
+fn of_word(
+    file: &str,
+    on_boot: bool,
+    lines: &RangeInclusive<usize>,
+    word: String,
+    (kind, removal): (&'static str, Removal),
+) -> Vec<Reference> {
+    let devices = devices_of(&word).into_iter();
+    let references = devices.map(|device| Reference {
+        file: file.to_owned(),
+        on_boot,
+        line: *lines.start(),
+        last: *lines.end(),
+        kind,
+        text: word.clone(),
+        device,
+        needed: true,
+        removal,
+    });
+    references.collect()
 }
 
 /// The devices that a kernel argument names. Those of dracut and systemd write UUIDs and volumes

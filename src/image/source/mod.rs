@@ -99,8 +99,8 @@ pub struct OpenOptions<'a> {
     pub report: &'a dyn Report,
 }
 
-/// An open input image.
-#[derive(Debug)]
+/// An open input image; clones share what it was decompressed to.
+#[derive(Clone, Debug)]
 pub struct InputImage {
     /// The bytes of the disk.
     pub source: Source,
@@ -180,9 +180,9 @@ impl InputImage {
 }
 
 /// Length, modification time and inode of an open file, to detect changes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Fingerprint {
-    file: File,
+    file: Arc<File>,
     seen: (u64, u64, u64, i64, i64),
 }
 
@@ -192,7 +192,7 @@ impl Fingerprint {
     /// # Errors
     /// I/O errors of reading its metadata.
     pub fn of(file: &File) -> io::Result<Self> {
-        let file = file.try_clone()?;
+        let file = Arc::new(file.try_clone()?);
         let seen = Self::key(&file.metadata()?);
         Ok(Self { file, seen })
     }

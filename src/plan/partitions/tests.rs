@@ -24,6 +24,7 @@ fn plan(example: &Example, text: &str) -> Result<Plan, String> {
         disk: Path::new("golden.img"),
         overlays: &[],
         preserve_layout: None,
+        modes: Default::default(),
         package_cache: Path::new(""),
         epoch: None,
     };

@@ -39,7 +39,7 @@ fn means(relation: &Relation, asking: &Candidate, by: &Candidate, clash: bool) -
                 (Some(_), None) => false,
             }
     });
-    fits && (real || provided)
+    fits && real || (fits || clash) && provided
 }
 
 fn holds(group: &[Relation], asking: &Candidate, state: &State) -> bool {
@@ -100,7 +100,9 @@ fn allowed(request: &Request, state: &State) -> bool {
             let down = wants(&key).any(|want| !want.constraint.admits(&old.version));
             now.is_some_and(|(new, _)| down || new.version >= old.version)
         } else if listed {
-            now.map_or(!old.essential, |(new, _)| new.version >= old.version)
+            now.map_or(request.may_remove && !old.essential, |(new, _)| {
+                new.version >= old.version
+            })
         } else {
             now.is_some_and(|(_, is_old)| *is_old)
         };
@@ -278,7 +280,7 @@ fn check(request: &Request) {
                 unsolvable
                     .reasons
                     .iter()
-                    .all(|reason| !reason.message.is_empty())
+                    .all(|reason| !reason.problem.message.is_empty())
             );
             reasons_are_minimal(request);
         }
@@ -370,6 +372,7 @@ prop_compose! {
              prop::sample::select(vec!["", "", "", "=1", ">=2", "<<3"])),
             1..3),
         may_change in prop::collection::vec(prop::sample::select(NAMES.to_vec()), 0..3),
+        may_remove in any::<bool>(),
         recommends in any::<bool>(),
     ) -> Request {
         // A version of a package is there once: what two of them would say is not defined.
@@ -395,6 +398,7 @@ prop_compose! {
             wanted: wanted.collect(),
             recommends,
             may_change: may_change.into_iter().map(str::to_owned).collect(),
+            may_remove,
         }
     }
 }

@@ -73,6 +73,16 @@ fn an_installed_client_of_the_distribution_is_named_with_the_way_out() {
     );
     request.may_change = vec!["mender-client".to_owned()];
     assert!(answer(&request).ends_with("-mender-client 3.4.0+ds1-1"));
+
+    // Where nothing may be removed, listed or not, the reason says what is in the way.
+    request.may_remove = false;
+    for may_change in [Vec::new(), vec!["mender-client".to_owned()]] {
+        request.may_change = may_change;
+        let reasons = resolve(&request).unwrap_err().reasons;
+        assert_eq!(reasons.len(), 1);
+        assert_eq!(reasons[0].in_the_way, ["mender-client"]);
+        assert_eq!(reasons[0].problem.hint, None);
+    }
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod simulation;
 mod slot_env;
 mod startup;
 mod trust;
+mod tryboot;
 mod uboot;
 mod uboot_raw;
 

@@ -24,7 +24,7 @@ pub(crate) fn number(slot: Slot) -> u32 {
 }
 
 /// What a tool answered.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: Option<i32>,
     pub(crate) out: String,

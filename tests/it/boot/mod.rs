@@ -9,4 +9,5 @@ pub(crate) mod golden_boot;
 pub(crate) mod grub_boot;
 pub(crate) mod grubenv;
 pub(crate) mod own_identity;
+pub(crate) mod tryboot;
 pub(crate) mod uboot_boot;

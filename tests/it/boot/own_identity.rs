@@ -34,7 +34,7 @@ fn log_in(machine: &mut Machine) -> Identity {
         "mkdir -p -m 700 /root/.ssh && rm -f /tmp/key /tmp/key.pub /tmp/known && \
          ssh-keygen -q -t ed25519 -N '' -f /tmp/key && cp /tmp/key.pub /root/.ssh/authorized_keys",
     );
-    let options = "-i /tmp/key -o BatchMode=yes -o StrictHostKeyChecking=accept-new \
+    let options = "-q -i /tmp/key -o BatchMode=yes -o StrictHostKeyChecking=accept-new \
          -o UserKnownHostsFile=/tmp/known -o HostKeyAlgorithms=ssh-ed25519";
     let said = machine.must(&format!("ssh {options} root@127.0.0.1 cat /etc/machine-id"));
     assert_eq!(said.trim(), identity.machine.trim());

@@ -139,6 +139,34 @@ fn output_directories_that_cannot_be_used() {
 }
 
 #[test]
+fn an_object_tells_of_failures() {
+    if !images::can_make() {
+        return;
+    }
+    let dir = scratch();
+    images::golden(dir.path());
+    let output = run(
+        dir.path(),
+        "plan --json -q -c qemux86-64 -s root.partition=9 -s client.packages=x.deb golden.img",
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said["exit-code"], 1);
+    let first = &said["errors"][0];
+    assert!(
+        first["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("root.partition is 9 but")
+            && first["hint"]
+                .as_str()
+                .unwrap()
+                .starts_with("set root.partition"),
+        "{said}"
+    );
+}
+
+#[test]
 fn standard_output_holds_the_paths_or_one_object() {
     if !images::can_make() {
         return;
@@ -170,6 +198,9 @@ fn standard_output_holds_the_paths_or_one_object() {
     let record: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(record["artifact_name"], "r1");
     let kept = fs::read(dir.path().join("deploy/golden-qemux86-64-r1.json")).unwrap();
+    // But for what came from the cache, which is in no result.
+    assert!(record["cache"].is_object());
+    let output = run(dir.path(), &format!("{line} --json --quiet --no-cache"));
     assert!(kept == output.stdout);
     for json in [
         "plan --json -q -c qemux86-64 -n r1 golden.img",

@@ -3,7 +3,7 @@
 use crate::support::scratch;
 use goldsmith::config::{
     BootloaderChoice, Config, ConfigError, Device, Headroom, ImageFormat, OriginKind,
-    OverlayTarget, TableChoice, boards, built_in, example, expand, load, manual,
+    OverlayTarget, TableChoice, boards, built_in, example, expand, json_schema, load, manual,
 };
 use goldsmith::platform::Firmware;
 use std::fs;
@@ -38,6 +38,7 @@ fn generated_files_are_up_to_date() {
     for (file, text) in [
         ("docs/configuration.md", manual()),
         ("configs/example.toml", example()),
+        ("configs/goldsmith.schema.json", json_schema()),
     ] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         if std::env::var_os("GOLDSMITH_BLESS").is_some() {

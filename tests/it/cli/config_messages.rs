@@ -52,7 +52,7 @@ fn messages_word_for_word_about_storage() {
     refused(&[
         (
             "[storage]\nsize = \"8 GiBs\"\n",
-            "x.toml:2:8: storage.size: `GiBs` is not a unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)",
+            "x.toml:2:8: storage.size: `GiBs` is not a unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB): did you mean GiB?",
         ),
         (
             "[storage]\nsize = -1\n",

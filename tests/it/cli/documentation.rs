@@ -28,6 +28,24 @@ fn the_page_of_boards_is_up_to_date() {
 }
 
 #[test]
+fn the_page_of_fleets_has_all_keys() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/fleet.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let (begin, end) = ("<!-- begin keys -->\n", "<!-- end keys -->\n");
+    let (before, rest) = page.split_once(begin).expect("the place of the table");
+    let (found, after) = rest.split_once(end).expect("the end of the table");
+    let table = goldsmith::config::fleet_keys();
+    if std::env::var_os("GOLDSMITH_BLESS").is_some() {
+        fs::write(&path, [before, begin, &table, end, after].concat()).unwrap();
+    } else {
+        assert!(
+            found == table,
+            "docs/fleet.md differs from the keys; run the tests with GOLDSMITH_BLESS=1"
+        );
+    }
+}
+
+#[test]
 fn help_fits_a_terminal() {
     for command in goldsmith::cli::commands() {
         for flag in ["--help", "-h"] {

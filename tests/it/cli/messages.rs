@@ -157,7 +157,7 @@ fn a_system_in_pieces_or_doubled_is_told_as_what_it_is() {
 }
 
 /// The small golden image, and files that settings name.
-fn workplace() -> Option<tempfile::TempDir> {
+pub(super) fn workplace() -> Option<tempfile::TempDir> {
     if !images::can_make() {
         return None;
     }
@@ -171,12 +171,12 @@ fn workplace() -> Option<tempfile::TempDir> {
 }
 
 /// A plan with the arguments `what`.
-fn on(what: &str) -> String {
+pub(super) fn on(what: &str) -> String {
     format!("plan -q -c qemux86-64 -n r1 {what} golden.img")
 }
 
 /// Runs each line, which must end with `code` and this message.
-fn refused(at: &Path, code: i32, cases: &[(String, String)]) {
+pub(super) fn refused(at: &Path, code: i32, cases: &[(String, String)]) {
     for (line, expected) in cases {
         let output = run(at, line);
         assert_eq!(
@@ -194,10 +194,10 @@ fn arguments_and_configurations_that_are_wrong() {
     let usage = |what: &str| format!("{what}\n\nFor more information, try '--help'.\n");
     let cases = [
         (
-            "plan -q golden.img".to_owned(), "error: the Artifact has no name\nhint: name the release: --artifact-name release-1\n".to_owned(),
+            "convert -q golden.img".to_owned(), "error: the Artifact has no name\nhint: name the release: --artifact-name release-1\n".to_owned(),
         ),
         (
-            "plan -q -c qemux86-64 golden.img".to_owned(), "error: the Artifact has no name\nhint: name the release: --artifact-name release-1\n".to_owned(),
+            "convert -q -c qemux86-64 golden.img".to_owned(), "error: the Artifact has no name\nhint: name the release: --artifact-name release-1\n".to_owned(),
         ),
         (
             "plan -q -c qemux86_64 -n r1 golden.img".to_owned(), "error: reading qemux86_64: No such file or directory\nhint: did you mean `qemux86-64`? The path of a file must end in `.toml` \

@@ -10,9 +10,12 @@ mod commands;
 pub(crate) mod config;
 mod config_messages;
 mod documentation;
+mod init;
 mod inspect;
+mod install;
 mod messages;
 mod migrate;
+mod mistakes;
 
 /// Runs goldsmith in `dir`; `line` is split at blanks.
 fn run(dir: &Path, line: &str) -> Output {

@@ -1,4 +1,5 @@
-//! `--cache`: the same bytes whatever the cache holds, and less to do.
+//! The cache: the same bytes whatever it holds, and less to do; the one of the user, and the one
+//! that `--cache` names.
 
 use crate::support::images::{convert, small};
 use crate::support::scratch;
@@ -17,9 +18,10 @@ fn command(small: &Path, out: &Path, cache: Option<&Path>, more: &[&str]) -> Com
             "artifact.compression=gzip",
         ])
         .args(more);
-    if let Some(cache) = cache {
-        command.arg("--cache").arg(cache);
-    }
+    match cache {
+        Some(cache) => command.arg("--cache").arg(cache),
+        None => command.arg("--no-cache"),
+    };
     command.stdout(Stdio::null());
     command
 }
@@ -183,4 +185,113 @@ fn conversions_share_a_cache_at_once_and_survive_each_others_death() {
             .starts_with(".goldsmith-")
     });
     assert_eq!(left.count(), 0, "leftovers stay");
+}
+
+/// Converts without arguments about the cache, in an environment with these directories.
+fn by_environment(
+    small: &Path,
+    out: &Path,
+    home: Option<&Path>,
+    caches: Option<&Path>,
+    more: &[&str],
+) -> (BTreeMap<String, Vec<u8>>, String, String) {
+    let mut command = convert(small, out);
+    command.args(["--set", "output.image=none"]).args(more);
+    for (name, value) in [("HOME", home), ("XDG_CACHE_HOME", caches)] {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    (results(out), said, printed)
+}
+
+#[test]
+fn without_arguments_the_cache_is_that_of_the_user() {
+    let Some(small) = small() else { return };
+    let scratch = scratch();
+    let at = |name: &str| scratch.path().join(name);
+    let (home, caches) = (at("home"), at("caches"));
+    fs::create_dir(&home).unwrap();
+    let frames_of = |dir: &Path| frames(&dir.join("goldsmith/frames"));
+    let without = |name: &str, more: &[&str]| {
+        let (results, said, _) = by_environment(small, &at(name), Some(&home), None, more);
+        assert!(!said.contains("cache"), "{said}");
+        results
+    };
+    let plain = without("plain", &["--no-cache"]);
+    assert!(without("disabled", &["-s", "cache.enabled=false"]) == plain);
+    assert!(fs::read_dir(&home).unwrap().next().is_none());
+    let cold = by_environment(small, &at("cold"), Some(&home), None, &[]);
+    assert!(cold.0 == plain, "a cold cache");
+    let (found, needed) = counts(&cold.1);
+    assert!(found * 2 < needed, "{}", cold.1);
+    assert!(!frames_of(&home.join(".cache")).is_empty());
+    // The last line that is said, and a part of what `--json` prints, but no byte of a result.
+    let warm = by_environment(small, &at("warm"), Some(&home), None, &["--json"]);
+    assert!(warm.0 == plain, "a warm cache");
+    assert!(all_found(&warm.1), "{}", warm.1);
+    assert!(warm.1.lines().last().unwrap().starts_with("note: cache: "));
+    let printed: serde_json::Value = serde_json::from_str(&warm.2).unwrap();
+    let usage = &printed["cache"];
+    assert_eq!(usage["compressed_frames"], 0, "{usage}");
+    assert_eq!(
+        usage["reused_frames"].as_u64().unwrap(),
+        counts(&warm.1).0 as u64
+    );
+    assert!(usage["reused_bytes"].as_u64().unwrap() > 1 << 20);
+    // Another directory of caches, then one that the configuration names.
+    by_environment(small, &at("xdg"), Some(&home), Some(&caches), &[]);
+    assert!(!frames_of(&caches).is_empty());
+    let dir = format!("cache.dir={}", at("named").display());
+    let size = ["-s", &dir, "-s", "cache.size=1 MiB"];
+    by_environment(small, &at("by-key"), Some(&home), None, &size);
+    let kept: u64 = frames(&at("named"))
+        .iter()
+        .map(|path| path.metadata().unwrap().len())
+        .sum();
+    assert!(kept > 0 && kept <= 1 << 20, "{kept}");
+}
+
+#[test]
+fn a_run_goes_on_where_the_user_can_have_no_cache() {
+    let Some(small) = small() else { return };
+    let scratch = scratch();
+    let at = |name: &str| scratch.path().join(name);
+    fs::write(at("file"), "").unwrap();
+    fs::create_dir(at("foreign")).unwrap();
+    let mut cases = vec![
+        (
+            "none",
+            None,
+            "neither XDG_CACHE_HOME nor HOME names a directory",
+        ),
+        ("file", Some(at("file")), "cannot be used: "),
+    ];
+    if std::os::unix::fs::chown(at("foreign"), Some(1234), None).is_ok() {
+        let text = "root would leave files in a directory of user 1234";
+        cases.push(("foreign", Some(at("foreign")), text));
+    }
+    let mut all = Vec::new();
+    for (name, home, text) in cases {
+        let out = at(&format!("out-{name}"));
+        let (results, said, _) = by_environment(small, &out, home.as_deref(), None, &[]);
+        let note = said
+            .lines()
+            .find(|line| line.starts_with("note: nothing is kept for the next conversion: "));
+        assert!(note.is_some_and(|note| note.contains(text)), "{said}");
+        all.push(results);
+    }
+    assert!(all.windows(2).all(|pair| pair[0] == pair[1]));
+    assert!(fs::read_dir(at("foreign")).unwrap().next().is_none());
+    let mut both = convert(small, &at("both"));
+    let output = both
+        .args(["--no-cache", "--cache"])
+        .arg(at("cache"))
+        .output();
+    assert_eq!(output.unwrap().status.code(), Some(2));
 }

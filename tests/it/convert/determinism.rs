@@ -55,6 +55,8 @@ fn arguments<'a>(jobs: &'a str, image: &'a str) -> Vec<&'a str> {
     vec![
         "convert",
         "-q",
+        // What one run compressed would not be compressed by another.
+        "--no-cache",
         "-c",
         "device.toml",
         "-n",

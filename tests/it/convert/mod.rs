@@ -1,5 +1,6 @@
 //! Conversions as a whole, and what they must withstand.
 
+mod artifact_only;
 pub(crate) mod cache;
 pub(crate) mod conversions;
 pub(crate) mod determinism;

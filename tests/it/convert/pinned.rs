@@ -273,6 +273,7 @@ fn a_conversion_gives_the_bytes_of_this_release() {
         command.args([
             "convert",
             "-q",
+            "--no-cache",
             "-c",
             "qemux86-64",
             "-n",

@@ -278,8 +278,7 @@ fn request(paths: &[PathBuf], managed: bool) -> InstallRequest {
     InstallRequest {
         debs: paths.iter().map(source).collect(),
         managed,
-        accept: Vec::new(),
-        defaults: Vec::new(),
+        ..InstallRequest::default()
     }
 }
 

@@ -4,6 +4,9 @@
 
 // What is public there is so for the programs of the fuzzer.
 #[allow(unreachable_pub)]
+#[path = "../../../fuzz/src/repository.rs"]
+mod repository;
+#[allow(unreachable_pub)]
 #[path = "../../../fuzz/src/sparse.rs"]
 mod sparse;
 #[allow(unreachable_pub)]
@@ -16,7 +19,7 @@ use std::process::Command;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 16] = [
+const TARGETS: [Target; 19] = [
     ("table", targets::table),
     ("ext4", targets::ext4),
     ("carry", targets::carry),
@@ -33,6 +36,9 @@ const TARGETS: [Target; 16] = [
     ("packed", targets::packed),
     ("plan", targets::plan),
     ("verify", targets::verify),
+    ("signed", repository::signed),
+    ("index", repository::index),
+    ("lock", repository::lock),
 ];
 
 /// What a target may take of address space (KiB) and of time (seconds), for all its inputs.

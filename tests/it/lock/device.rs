@@ -70,7 +70,12 @@ impl Member {
     }
 
     /// The package as a file, made by dpkg-deb in `dir`.
-    fn build(&self, dir: &Path) -> PoolFile {
+    /// Whether it is this package in a version that begins so.
+    pub(super) fn is(&self, name: &str, version: &str) -> bool {
+        self.name == name && self.version.starts_with(version)
+    }
+
+    pub(super) fn build(&self, dir: &Path) -> PoolFile {
         let Self {
             name,
             version,
@@ -110,43 +115,78 @@ impl Member {
 }
 
 /// An unprivileged user with a golden image, a configuration and a repository.
-pub(super) struct Device {
+pub(crate) struct Device {
     user: UnprivilegedUser,
     owner: Owner,
     pool: Vec<PoolFile>,
     served: tempfile::TempDir,
     server: HttpServer,
     image: PathBuf,
+    board: &'static str,
+    /// The suite as the configuration has it.
+    suite: String,
 }
 
 impl Device {
     /// One with `client` as its section `[client]`; `None`, said aloud, when tools are missing.
     pub(super) fn new(client: &str, members: &[Member]) -> Option<Self> {
         let image = small()?;
-        let user = UnprivilegedUser::new();
-        let image = user.bring(image, "golden.img");
         let work = tempfile::tempdir().unwrap();
-        let served = tempfile::tempdir().unwrap();
-        let device = Self {
-            owner: Owner::new(),
-            pool: members.iter().map(|one| one.build(work.path())).collect(),
-            server: HttpServer::of_directory(served.path().to_owned()),
-            served,
-            image,
-            user,
-        };
-        device.publish(&Layout::default());
-        device.give("key.asc", &device.owner.armoured());
+        let pool = members.iter().map(|one| one.build(work.path())).collect();
+        let layout = Layout::default();
+        let device = Self::of("qemux86-64", image, pool, &layout, &layout.suite);
         device.configure(client);
         Some(device)
     }
 
-    pub(super) fn path(&self) -> &Path {
+    /// One of a board with a golden image and a repository, which the configuration names by
+    /// `suite`.
+    pub(crate) fn of(
+        board: &'static str,
+        image: &Path,
+        pool: Vec<PoolFile>,
+        layout: &Layout,
+        suite: &str,
+    ) -> Self {
+        let user = UnprivilegedUser::new();
+        let served = tempfile::tempdir().unwrap();
+        let device = Self {
+            image: user.bring(image, "golden.img"),
+            owner: Owner::new(),
+            server: HttpServer::of_directory(served.path().to_owned()),
+            suite: suite.to_owned(),
+            board,
+            pool,
+            served,
+            user,
+        };
+        device.publish(layout);
+        device.give("key.asc", &device.owner.armoured());
+        device
+    }
+
+    pub(crate) fn path(&self) -> &Path {
         self.user.path()
     }
 
-    pub(super) fn lock_file(&self) -> PathBuf {
+    pub(crate) fn lock_file(&self) -> PathBuf {
         self.path().join("goldsmith.lock")
+    }
+
+    /// The URL of the repository.
+    pub(super) fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// The fingerprint of the repository's key.
+    pub(super) fn fingerprint(&self) -> String {
+        self.owner.fingerprint().to_string()
+    }
+
+    /// Takes another golden image.
+    pub(crate) fn take(&mut self, image: &Path) {
+        std::fs::remove_file(&self.image).unwrap();
+        self.image = self.user.bring(image, "golden.img");
     }
 
     /// How many files the server was asked for.
@@ -160,24 +200,24 @@ impl Device {
     }
 
     /// A file in the user's directory.
-    pub(super) fn give(&self, name: &str, text: &str) {
+    pub(crate) fn give(&self, name: &str, text: &str) {
         let file = self.path().join(name);
         fs::write(&file, text).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     }
 
     /// Writes the configuration with `client` as its section `[client]`.
-    pub(super) fn configure(&self, client: &str) {
+    pub(crate) fn configure(&self, client: &str) {
         let fingerprint = self.owner.fingerprint();
         self.configure_with(client, &fingerprint.to_string());
     }
 
     /// The same with another fingerprint.
     pub(super) fn configure_with(&self, client: &str, fingerprint: &str) {
-        let suite = Layout::default().suite;
+        let Self { suite, board, .. } = self;
         let url = self.server.url();
         let text = format!(
-            "extends = [\"qemux86-64\"]\n[client]\nmanaged = false\n{client}\n[[repository]]\n\
+            "extends = [\"{board}\"]\n[client]\nmanaged = false\n{client}\n[[repository]]\n\
              url = \"{url}\"\nsuite = \"{suite}\"\nkey = \"key.asc\"\n\
              fingerprint = \"{fingerprint}\"\n"
         );
@@ -192,7 +232,7 @@ impl Device {
     }
 
     /// Runs goldsmith with the configuration, and the image if `image`.
-    pub(super) fn run(&self, args: &[&str], image: bool) -> Output {
+    pub(crate) fn run(&self, args: &[&str], image: bool) -> Output {
         let mut command = self.user.command(crate::support::goldsmith());
         command.args(args);
         if args.first() != Some(&"verify") {
@@ -205,7 +245,7 @@ impl Device {
     }
 
     /// The standard output of a command that must succeed.
-    pub(super) fn must(&self, args: &[&str], image: bool) -> String {
+    pub(crate) fn must(&self, args: &[&str], image: bool) -> String {
         let output = self.run(args, image);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{args:?}: {stderr}");
@@ -213,7 +253,7 @@ impl Device {
     }
 
     /// The standard error of a command that must fail.
-    pub(super) fn fails(&self, args: &[&str], image: bool) -> String {
+    pub(crate) fn fails(&self, args: &[&str], image: bool) -> String {
         let output = self.run(args, image);
         assert!(!output.status.success(), "{args:?}");
         String::from_utf8(output.stderr).unwrap()

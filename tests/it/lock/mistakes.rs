@@ -2,8 +2,9 @@
 
 use super::device::{Device, Member};
 use super::{members, repository};
-use crate::support::signed_repository::Layout;
-use crate::support::tool;
+use crate::support::openpgp::Owner;
+use crate::support::signed_repository::{Layout, PoolFile, write_repository};
+use crate::support::{must, tool};
 use std::fs;
 
 /// A device with the client of the bundle 6.0, locked.
@@ -150,4 +151,117 @@ fn what_cannot_be_chosen_is_explained() {
         said.contains("note: left out: package odd 1: Depends: "),
         "{said}"
     );
+}
+
+/// Members that are asked for by name come in the bundle's version; one that is not there in it is
+/// not replaced by another version, nor by a package that provides its name.
+#[test]
+fn members_of_a_bundle_have_its_version() {
+    if tool("dpkg-deb").is_none() {
+        return;
+    }
+    let mut all = repository();
+    all.push(Member::new("mender-connect", "3.0.1-1"));
+    all.push(Member::new("mender-connect", "4.0.0-1"));
+    let Some(device) = Device::new("", &all) else {
+        return;
+    };
+    let lock = |install: &str| {
+        let client = format!("bundle = \"6.0\"\ninstall = [\"{install}\"]\nrecommends = false");
+        device.configure(&client);
+        device.must(&["lock", "-q"], true)
+    };
+    let bundled = lock("mender-connect");
+    assert!(bundled.contains("mender-connect 3.0.1-1 ("), "{bundled}");
+    let named = lock("mender-connect=4.*");
+    assert!(named.contains("mender-connect 4.0.0-1 ("), "{named}");
+
+    all.retain(|member| !member.is("mender-auth", "5.1"));
+    all.push(Member::new("other-auth", "1").fields("Provides: mender-auth\n"));
+    let device = Device::new("bundle = \"6.0\"", &all).expect("it could be made before");
+    let said = device.fails(&["lock", "-q"], true);
+    assert!(
+        said.starts_with(
+            "error: client.bundle 6.0 wants mender-auth 5.1: there is 5.2.0-1, 5.0.4-1\nhint: "
+        ),
+        "{said}"
+    );
+}
+
+/// Repositories of the host, and those that say that they are for what is asked for alone.
+#[test]
+fn backports_are_taken_where_they_are_asked_for() {
+    if tool("dpkg-deb").is_none() {
+        return;
+    }
+    let mut all = repository();
+    all.push(Member::new("tool", "1.0"));
+    let Some(device) = Device::new("install = [\"tool\"]", &all) else {
+        return;
+    };
+    let (owner, mirror) = (Owner::new(), device.path().join("a mirror"));
+    let layout = Layout {
+        fields: "NotAutomatic: yes\nButAutomaticUpgrades: yes\n".to_owned(),
+        ..Layout::default()
+    };
+    let work = tempfile::tempdir().unwrap();
+    let members = [Member::new("tool", "2.0"), Member::new("gadget", "2.0")];
+    let pool: Vec<PoolFile> = members.iter().map(|one| one.build(work.path())).collect();
+    write_repository(&mirror, &owner, &layout, &pool);
+    must("chmod", &[&"-R", &"a+rX", &mirror]);
+    device.give("mirror.asc", &owner.armoured());
+    let lock = |install: &str| {
+        device.configure(&format!("install = [{install}]"));
+        let text = fs::read_to_string(device.path().join("device.toml")).unwrap();
+        let (url, suite, fingerprint) = (mirror.display(), &layout.suite, owner.fingerprint());
+        device.give(
+            "device.toml",
+            &format!(
+                "{text}[[repository]]\nurl = \"file://{url}\"\nsuite = \"{suite}\"\nkey = \"mirror.asc\"\n\
+                 fingerprint = \"{fingerprint}\"\n"
+            ),
+        );
+        device.must(&["lock", "-q"], true)
+    };
+    let plain = lock("\"tool\", \"gadget\"");
+    assert!(plain.contains("tool 1.0 ("), "{plain}");
+    assert!(
+        plain.contains("gadget 2.0 ("),
+        "it is nowhere else: {plain}"
+    );
+    let named = lock("\"tool=2.*\"");
+    assert!(named.contains("tool 2.0 ("), "{named}");
+    device.must(&["fetch", "-q", "--package-cache", "cache"], false);
+}
+
+/// A lock file that is a link stays one, and a link in the package cache leads nothing astray.
+#[test]
+fn links_are_not_replaced_and_not_followed() {
+    let Some(device) = locked() else { return };
+    let at = device.path();
+    fs::rename(device.lock_file(), at.join("real.lock")).unwrap();
+    std::os::unix::fs::symlink("real.lock", device.lock_file()).unwrap();
+    fs::write(at.join("real.lock"), "").unwrap();
+    must("chmod", &[&"a+w", &at.join("real.lock")]);
+    device.must(&["lock", "-q"], true);
+    assert!(device.lock_file().is_symlink());
+    let text = fs::read_to_string(at.join("real.lock")).unwrap();
+    let digest = text
+        .lines()
+        .find_map(|line| line.strip_prefix("sha256 = \""))
+        .unwrap();
+    let digest = digest.trim_end_matches('"');
+
+    fs::write(at.join("victim"), "mine").unwrap();
+    let partial = at.join("fresh/partial");
+    fs::create_dir_all(&partial).unwrap();
+    std::os::unix::fs::symlink(at.join("victim"), partial.join(digest)).unwrap();
+    must(
+        "chmod",
+        &[&"-R", &"a+rwX", &at.join("fresh"), &at.join("victim")],
+    );
+    device.must(&["fetch", "-q", "--package-cache", "fresh"], false);
+    assert_eq!(fs::read_to_string(at.join("victim")).unwrap(), "mine");
+    let entry = at.join("fresh/sha256").join(&digest[..2]).join(digest);
+    assert!(entry.symlink_metadata().unwrap().is_file());
 }

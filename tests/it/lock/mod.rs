@@ -2,8 +2,9 @@
 //! the vendor's, signed by a key of the test and served on the loopback interface; then `plan` and
 //! `convert` without it.
 
-mod device;
+pub(crate) mod device;
 mod mistakes;
+mod pinned;
 
 use crate::support::tool;
 use device::{Device, Member};

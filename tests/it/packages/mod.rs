@@ -3,18 +3,21 @@
 //! refuse.
 
 mod choice;
+pub(crate) mod clients;
+mod closures;
 mod compare;
 mod everything;
 mod known;
 mod page;
 mod probes;
 mod reason;
+mod relations;
 mod root;
 mod upgrades;
 
 use crate::support::must;
 use compare::{Digests, Facts};
-use goldsmith::dpkg::{InstallReport, InstallRequest, install};
+use goldsmith::dpkg::{DefaultFile, InstallReport, InstallRequest, install};
 use goldsmith::problem::Problem;
 use goldsmith::stream::{HostFile, ReadAt};
 use goldsmith::tree::editor::TreeEditor;
@@ -46,6 +49,8 @@ struct Judge {
     digests: Digests,
     base: Facts,
     known: Known,
+    /// Files that must be there before packages are configured.
+    defaults: Vec<DefaultFile>,
 }
 
 impl Judge {
@@ -54,6 +59,7 @@ impl Judge {
         Self {
             base: Facts::of(&root.tree, &digests),
             known: Known::read(),
+            defaults: Vec::new(),
             digests,
             root,
         }
@@ -62,7 +68,7 @@ impl Judge {
     /// Installs the packages `debs` of one directory both ways.
     fn judge(&self, debs: &[PathBuf]) -> Outcome {
         let mut tree = self.root.tree.clone();
-        let report = match installed(&mut tree, debs) {
+        let report = match installed(&mut tree, debs, &self.defaults, &[]) {
             Ok(report) => report,
             Err(problems) => return Outcome::Refused(problems),
         };
@@ -97,7 +103,14 @@ impl Judge {
     /// the packages, the root and the day, so it is kept for later runs.
     fn dpkg(&self, dir: &Path, report: &InstallReport) -> Result<Facts, String> {
         let packages = report.packages.iter().map(|package| &package.sha256);
-        let key = packages.fold(today() + &self.root.stamp(), |key, sha256| key + sha256);
+        let needed = |file: &&DefaultFile| {
+            let mut packages = report.packages.iter();
+            packages.any(|package| package.name == file.package)
+        };
+        let defaults: Vec<DefaultFile> = self.defaults.iter().filter(needed).cloned().collect();
+        let paths: String = defaults.iter().map(|file| file.path.as_str()).collect();
+        let start = today() + &self.root.stamp() + &paths;
+        let key = packages.fold(start, |key, sha256| key + sha256);
         let name = Sha256::digest(key)
             .iter()
             .take(16)
@@ -110,19 +123,25 @@ impl Judge {
         {
             return Ok(facts);
         }
-        let facts = self.dpkg_run(dir, report)?;
+        let facts = self.dpkg_run(dir, report, &defaults)?;
         fs::write(&kept, facts.patch(&self.base)).expect("keeping what dpkg made");
         Ok(facts)
     }
 
     /// The tree that dpkg makes.
-    fn dpkg_run(&self, dir: &Path, report: &InstallReport) -> Result<Facts, String> {
+    fn dpkg_run(
+        &self,
+        dir: &Path,
+        report: &InstallReport,
+        defaults: &[DefaultFile],
+    ) -> Result<Facts, String> {
         let copy = self.root.copy();
         let files: Vec<PathBuf> = report
             .packages
             .iter()
             .map(|package| PathBuf::from(&package.file))
             .collect();
+        copy.put(defaults);
         installed_by_dpkg(&copy, dir, &files, &[])?;
         Ok(Facts::of(&copy.tree(&self.root), &self.digests))
     }
@@ -193,7 +212,12 @@ fn today() -> String {
 }
 
 /// Installs packages by goldsmith.
-fn installed(tree: &mut Tree, debs: &[PathBuf]) -> Result<InstallReport, Vec<Problem>> {
+fn installed(
+    tree: &mut Tree,
+    debs: &[PathBuf],
+    defaults: &[DefaultFile],
+    downgrades: &[String],
+) -> Result<InstallReport, Vec<Problem>> {
     // The day of a new account's password is that of dpkg's run.
     let now = must("date", &[&"+%s"]);
     let time = Time {
@@ -208,7 +232,8 @@ fn installed(tree: &mut Tree, debs: &[PathBuf]) -> Result<InstallReport, Vec<Pro
         debs: debs.iter().map(source).collect(),
         managed: true,
         accept: Vec::new(),
-        defaults: Vec::new(),
+        defaults: defaults.to_vec(),
+        downgrades: downgrades.to_vec(),
     };
     let stat = Stat::root(0o755, time);
     tree.put_file(POLICY, NO_SERVICES, stat).expect("a policy");
@@ -283,6 +308,8 @@ fn probes_are_installed_as_by_dpkg_or_refused() {
         match installed(
             &mut judge.root.tree.clone(),
             std::slice::from_ref(&probe.deb),
+            &[],
+            &[],
         ) {
             Ok(_) => accepted.push(probe.deb),
             Err(problems) => {

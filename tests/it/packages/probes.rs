@@ -27,13 +27,19 @@ pub(super) fn build(dir: &Path, text: &str) -> Vec<Probe> {
     text.split("\n=== ").skip(1).map(probe).collect()
 }
 
-/// Builds one package of the text of its members.
+/// Builds one package for all architectures of the text of its members.
 pub(super) fn package(dir: &Path, name: &str, version: &str, members: &str) -> PathBuf {
-    let file = format!("{name}_{version}_all");
+    package_of(dir, [name, version, "all"], members)
+}
+
+/// Builds one package, of a name, a version and an architecture, of the text of its members.
+pub(super) fn package_of(dir: &Path, head: [&str; 3], members: &str) -> PathBuf {
+    let [name, version, architecture] = head;
+    let file = format!("{name}_{version}_{architecture}");
     let tree = dir.join(&file);
     let control = format!(
-        "Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: x <x@example.org>\n\
-         Description: probe\n"
+        "Package: {name}\nVersion: {version}\nArchitecture: {architecture}\n\
+         Maintainer: x <x@example.org>\nDescription: probe\n"
     );
     fs::create_dir_all(tree.join("DEBIAN")).expect("a directory");
     fs::write(tree.join("DEBIAN/control"), control).expect("a file");
@@ -43,7 +49,7 @@ pub(super) fn package(dir: &Path, name: &str, version: &str, members: &str) -> P
         add(&tree, &head.split(' ').collect::<Vec<_>>(), &body);
     }
     let deb = dir.join(format!("{file}.deb"));
-    must("dpkg-deb", &[&"-Zgzip", &"--build", &tree, &deb]);
+    must("dpkg-deb", &[&"-Zgzip", &"-z1", &"--build", &tree, &deb]);
     deb
 }
 
@@ -92,6 +98,17 @@ fn add(tree: &Path, head: &[&str], body: &str) {
             };
             fs::write(&path, format!("{start}{body}")).expect("a file");
             mode(&path, "755");
+        }
+        ["bare", script] => {
+            let path = tree.join("DEBIAN").join(script);
+            fs::write(&path, body).expect("a file");
+            mode(&path, "755");
+        }
+        // Of all files but those below /etc, as dh_md5sums(1) has them.
+        ["md5sums"] => {
+            let sums = "cd \"$1\" && find . -type f ! -path './DEBIAN/*' ! -path './etc/*' \
+                        -printf '%P\\0' | sort -z | xargs -0r md5sum >DEBIAN/md5sums";
+            must("sh", &[&"-ec", &sums, &"sh", &tree]);
         }
         ["triggers" | "conffiles" | "templates"] => {
             fs::write(tree.join("DEBIAN").join(head[0]), body).expect("a file");

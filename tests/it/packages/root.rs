@@ -2,13 +2,14 @@
 //! what they do not change.
 
 use crate::support::{must, run, tool};
+use goldsmith::dpkg::DefaultFile;
 use goldsmith::stream::{Content, HostFile, ReadAt};
 use goldsmith::tree::{Leaf, LeafKind, Stat, Time, Tree};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +31,11 @@ impl Root {
     /// The root of `release`, made once, with the packages of `sets`. `None`, said aloud, without
     /// root or the tools.
     pub(super) fn new(release: &str, sets: &[&str]) -> Option<Self> {
+        Self::of(release, "amd64", sets)
+    }
+
+    /// The same of an architecture, whose programs run by qemu-user if it is a foreign one.
+    pub(super) fn of(release: &str, architecture: &str, sets: &[&str]) -> Option<Self> {
         /// One test makes what is missing, the others wait for it.
         static TURN: Mutex<()> = Mutex::new(());
         let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -46,8 +52,23 @@ impl Root {
         ] {
             tool(name)?;
         }
+        let emulator = match architecture {
+            "arm64" => Some("qemu-aarch64-static"),
+            "armhf" => Some("qemu-arm-static"),
+            _ => None,
+        };
+        for name in emulator
+            .into_iter()
+            .flat_map(|one| [one, "update-binfmts", "arch-test"])
+        {
+            tool(name)?;
+        }
+        let release = match emulator {
+            Some(_) => format!("{release}-{architecture}"),
+            None => release.to_owned(),
+        };
         let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let dir = top.join("target/packages").join(release);
+        let dir = top.join("target/packages").join(&release);
         let mut arguments: Vec<&dyn AsRef<OsStr>> = vec![&release, &dir];
         arguments.extend(sets.iter().map(|set| set as &dyn AsRef<OsStr>));
         let list = must(top.join("fixtures/package-sets.sh"), &arguments);
@@ -158,6 +179,17 @@ impl Copy {
             output.status.success(),
             String::from_utf8_lossy(&text).into_owned(),
         )
+    }
+
+    /// Puts files into the copy that it must have before packages are configured.
+    pub(super) fn put(&self, files: &[DefaultFile]) {
+        for file in files {
+            let path = self.root.join(file.path.trim_start_matches('/'));
+            fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+            fs::write(&path, &file.bytes).expect("a file");
+            let mode = fs::Permissions::from_mode(file.mode.into());
+            fs::set_permissions(&path, mode).expect("a mode");
+        }
     }
 
     /// The copy as a tree; what did not change is shared with `base`.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What dpkg would ask about configuration files is answered as goldsmith does.
-const CONFOLD: [&str; 1] = ["--force-confold"];
+pub(super) const CONFOLD: [&str; 1] = ["--force-confold"];
 
 /// An upgrade of packages of our own.
 struct Upgrade {
@@ -47,11 +47,12 @@ fn build(dir: &Path, text: &str) -> Vec<Upgrade> {
     text.split("\n=== ").skip(1).map(upgrade).collect()
 }
 
-/// Installs the new versions of a copy that has the old ones, both ways.
-fn judge(judge: &Judge, copy: &Copy, new: &[PathBuf]) -> Outcome {
+/// Installs the new versions of a copy that has the old ones, both ways; packages named in
+/// `downgrades` may go back.
+pub(super) fn judge(judge: &Judge, copy: &Copy, new: &[PathBuf], downgrades: &[String]) -> Outcome {
     let dir = new.first().and_then(|deb| deb.parent()).expect("a package");
     let mut tree = copy.tree(&judge.root);
-    let report = match installed(&mut tree, new) {
+    let report = match installed(&mut tree, new, &[], downgrades) {
         Ok(report) => report,
         Err(problems) => return Outcome::Refused(problems),
     };
@@ -119,7 +120,7 @@ fn upgrades_are_done_as_by_dpkg_or_refused() {
     let before = copy.tree(&by.root);
     let mut accepted = Vec::new();
     for upgrade in &upgrades {
-        match installed(&mut before.clone(), &upgrade.new) {
+        match installed(&mut before.clone(), &upgrade.new, &[], &[]) {
             Ok(_) => accepted.extend(upgrade.new.clone()),
             Err(problems) => {
                 let outcome = Outcome::Refused(problems);
@@ -129,6 +130,6 @@ fn upgrades_are_done_as_by_dpkg_or_refused() {
         }
     }
     // Each has names of its own, so that one run of dpkg is enough.
-    let outcome = judge(&by, &copy, &accepted);
+    let outcome = judge(&by, &copy, &accepted, &[]);
     assert!(matches!(outcome, Outcome::Same(_)), "{outcome}");
 }

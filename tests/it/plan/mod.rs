@@ -5,6 +5,6 @@ pub(crate) mod golden_variants;
 pub(crate) mod hooks;
 mod mounts;
 pub(crate) mod promises;
-mod raspberry_pi;
+pub(crate) mod raspberry_pi;
 mod shapes;
 pub(crate) mod startup;

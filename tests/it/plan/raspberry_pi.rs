@@ -31,7 +31,7 @@ fn kernel(wide: bool) -> Vec<u8> {
 }
 
 /// The files of a card with a system for arm64 or armhf.
-fn card(at: &Path, wide: bool) {
+pub(crate) fn card(at: &Path, wide: bool) {
     std::fs::remove_dir_all(at.join("root/usr/lib/grub")).unwrap();
     let mut elf = vec![0; 64];
     elf[..6].copy_from_slice(&[0x7f, b'E', b'L', b'F', if wide { 2 } else { 1 }, 1]);

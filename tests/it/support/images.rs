@@ -127,6 +127,29 @@ pub(crate) fn disk(image: &Path, partitions: &[(&str, &Path)]) {
     }
 }
 
+/// A disk in `dir` with all that packages are chosen for, and nothing else: a program of a machine
+/// (`e_machine` of the ELF header), `os-release` and dpkg's `status`.
+pub(crate) fn database_disk(dir: &Path, machine: u8, os_release: &[u8], status: &[u8]) -> PathBuf {
+    let (root, filesystem) = (dir.join("root"), dir.join("root.ext4"));
+    let mut elf = vec![0; 64];
+    elf[..4].copy_from_slice(b"\x7fELF");
+    elf[18] = machine;
+    let files: [(&str, &[u8]); 3] = [
+        ("bin/sh", &elf),
+        ("etc/os-release", os_release),
+        ("var/lib/dpkg/status", status),
+    ];
+    for (path, bytes) in files {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    ext4(&root, &filesystem, 8);
+    let image = dir.join("golden.img");
+    disk(&image, &[(LINUX, &filesystem)]);
+    image
+}
+
 /// A golden image `golden.img` in `dir`, and what it is made of: `root/`, `root.ext4`, `esp.fat`.
 pub(crate) fn golden(dir: &Path) {
     let (root, filesystem, esp) = (dir.join("root"), dir.join("root.ext4"), dir.join("esp.fat"));

@@ -5,11 +5,8 @@
 //! overlays stay with the firmware: both root filesystems share them. A prefix for the names of
 //! files (`os_prefix`) stays in force: U-Boot is put where the kernel was.
 
-mod boot_files;
-mod cmdline;
 mod config;
 mod delay;
-mod firmware;
 mod flavors;
 mod services;
 mod start;
@@ -18,6 +15,7 @@ use super::kernel::{Kernel, KernelHints, flavor_of};
 use super::options::{EnvStorage, UBootOptions};
 use super::program::{self, Program};
 use crate::boot::common::limits::command_line_limit;
+use crate::boot::common::pi::{boot_files, cmdline, firmware};
 use crate::boot::common::{TEXT_LIMIT, file_names};
 use crate::golden::facts;
 use crate::platform::{Architecture, PiChip, PiModel};

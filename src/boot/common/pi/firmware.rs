@@ -28,13 +28,13 @@ enum Counts {
 
 /// A setting that counts, or may count.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Setting {
-    pub(super) name: String,
-    pub(super) value: String,
+pub(in crate::boot) struct Setting {
+    pub(in crate::boot) name: String,
+    pub(in crate::boot) value: String,
     /// The file and the line that set it.
-    pub(super) place: String,
+    pub(in crate::boot) place: String,
     /// The filter on which it depends, if that is not one of models.
-    pub(super) condition: Option<String>,
+    pub(in crate::boot) condition: Option<String>,
 }
 
 /// Filters that depend on what only the device has, by the beginnings of their names: pins,
@@ -197,7 +197,7 @@ fn is_known(filter: &str) -> bool {
 }
 
 /// Notes about filters that no documentation of the firmware has.
-pub(super) fn unknown_filters(boot: &Tree) -> Vec<String> {
+pub(in crate::boot) fn unknown_filters(boot: &Tree) -> Vec<String> {
     let text = text(boot, "config.txt").unwrap_or_default();
     let lines = text.lines().enumerate().filter_map(|(at, line)| {
         let filter = line.trim().strip_prefix('[')?;
@@ -238,7 +238,7 @@ fn sees(model: PiModel, word: &str) -> bool {
 }
 
 /// The name that a line sets.
-pub(super) fn name(line: &str) -> &str {
+pub(in crate::boot) fn name(line: &str) -> &str {
     line.trim_start_matches('\u{feff}')
         .trim_start()
         .split(|c: char| c == '=' || c.is_whitespace())
@@ -247,7 +247,7 @@ pub(super) fn name(line: &str) -> &str {
 }
 
 /// The text of a file of the boot partition, by its name in any case.
-pub(super) fn text(boot: &Tree, name: &str) -> Option<String> {
+pub(in crate::boot) fn text(boot: &Tree, name: &str) -> Option<String> {
     let bytes = boot
         .read(boot.path_ignore_case(format!("/{name}")), TEXT_LIMIT)
         .ok()
@@ -256,12 +256,12 @@ pub(super) fn text(boot: &Tree, name: &str) -> Option<String> {
 }
 
 /// The settings of `config.txt` that count on `model`, or may count, in their order.
-pub(super) fn settings(boot: &Tree, model: PiModel) -> Vec<Setting> {
+pub(in crate::boot) fn settings(boot: &Tree, model: PiModel) -> Vec<Setting> {
     Reading::of(boot, model, MAX_FILES)
 }
 
 /// The same as the loader of the firmware's program reads them, which follows no `include`.
-pub(super) fn settings_of_loader(boot: &Tree, model: PiModel) -> Vec<Setting> {
+pub(in crate::boot) fn settings_of_loader(boot: &Tree, model: PiModel) -> Vec<Setting> {
     Reading::of(boot, model, 1)
 }
 
@@ -342,15 +342,15 @@ impl<'t> Reading<'t> {
 
 /// A value of a name that is, or may be, the one that counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Value {
-    pub(super) text: String,
+pub(in crate::boot) struct Value {
+    pub(in crate::boot) text: String,
     /// The line that sets it; `None` for the default.
-    pub(super) setting: Option<Setting>,
+    pub(in crate::boot) setting: Option<Setting>,
 }
 
 /// The values that `wanted` may have: the one that counts without what only the device knows
 /// first, `default` if no line sets it.
-pub(super) fn values(settings: &[Setting], wanted: &str, default: &str) -> Vec<Value> {
+pub(in crate::boot) fn values(settings: &[Setting], wanted: &str, default: &str) -> Vec<Value> {
     let all: Vec<&Setting> = settings
         .iter()
         .filter(|setting| setting.name == wanted)
@@ -382,20 +382,20 @@ pub(super) fn values(settings: &[Setting], wanted: &str, default: &str) -> Vec<V
 
 /// What the firmware of one model takes from the boot partition.
 #[derive(Clone, Debug)]
-pub(super) struct Taken {
-    pub(super) model: PiModel,
+pub(in crate::boot) struct Taken {
+    pub(in crate::boot) model: PiModel,
     /// The prefix of the names of files, and its origin: empty without one that counts.
-    pub(super) prefix: Value,
+    pub(in crate::boot) prefix: Value,
     /// The kernel, with the prefix.
-    pub(super) kernel: String,
+    pub(in crate::boot) kernel: String,
     /// The file with the arguments, with the prefix.
-    pub(super) cmdline: Value,
+    pub(in crate::boot) cmdline: Value,
     /// Whether the processor runs the kernel in 64-bit mode.
-    pub(super) wide: bool,
+    pub(in crate::boot) wide: bool,
 }
 
 /// The names that the device trees of a processor begin with.
-pub(super) fn tree_prefixes(chip: PiChip) -> &'static [&'static str] {
+pub(in crate::boot) fn tree_prefixes(chip: PiChip) -> &'static [&'static str] {
     match chip {
         PiChip::Bcm2835 => &["bcm2708-", "bcm2835-"],
         PiChip::Bcm2836 => &["bcm2709-", "bcm2710-rpi-2", "bcm2836-", "bcm2837-rpi-2"],
@@ -407,7 +407,7 @@ pub(super) fn tree_prefixes(chip: PiChip) -> &'static [&'static str] {
 
 /// The names, in lower case, of the device trees of a processor below a prefix, which may end in a
 /// part of a name. Empty files do not count.
-pub(super) fn trees(boot: &Tree, prefix: &str, chip: PiChip) -> Vec<String> {
+pub(in crate::boot) fn trees(boot: &Tree, prefix: &str, chip: PiChip) -> Vec<String> {
     let (dir, start) = prefix.rsplit_once('/').unwrap_or(("", prefix));
     let Some(found) = boot.dir_ignore_case(format!("/{dir}")) else {
         return Vec::new();
@@ -425,25 +425,25 @@ pub(super) fn trees(boot: &Tree, prefix: &str, chip: PiChip) -> Vec<String> {
 }
 
 /// Whether the boot partition has a device tree of the processor below a prefix.
-pub(super) fn has_tree(boot: &Tree, prefix: &str, chip: PiChip) -> bool {
+pub(in crate::boot) fn has_tree(boot: &Tree, prefix: &str, chip: PiChip) -> bool {
     !trees(boot, prefix, chip).is_empty()
 }
 
 /// Whether the boot partition has a regular file, by its name in any case.
-pub(super) fn has(boot: &Tree, name: &str) -> bool {
+pub(in crate::boot) fn has(boot: &Tree, name: &str) -> bool {
     boot.file(boot.path_ignore_case(format!("/{name}")))
         .is_some()
 }
 
 /// Whether the boot partition has a regular file that is not empty, by its name in any case.
-pub(super) fn has_content(boot: &Tree, name: &str) -> bool {
+pub(in crate::boot) fn has_content(boot: &Tree, name: &str) -> bool {
     let file = boot.file(boot.path_ignore_case(format!("/{name}")));
     file.is_some_and(|content| content.len() > 0)
 }
 
 /// All combinations of prefix and arguments that the firmware of `model` may take, the one that
 /// counts without what only the device knows first.
-pub(super) fn taken(boot: &Tree, model: PiModel) -> Vec<Taken> {
+pub(in crate::boot) fn taken(boot: &Tree, model: PiModel) -> Vec<Taken> {
     let settings = settings(boot, model);
     let value = |name: &str, default: &str| values(&settings, name, default);
     let upstream = value("upstream_kernel", "0")
@@ -521,7 +521,7 @@ fn default_kernel(boot: &Tree, prefix: &str, model: PiModel, wide: bool) -> &'st
 }
 
 /// The models to read `config.txt` for: those of the board, or all that run the architecture.
-pub(super) fn models(of_board: &[PiModel], arch: Architecture) -> Vec<PiModel> {
+pub(in crate::boot) fn models(of_board: &[PiModel], arch: Architecture) -> Vec<PiModel> {
     if !of_board.is_empty() {
         return of_board.to_vec();
     }

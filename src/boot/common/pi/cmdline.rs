@@ -18,23 +18,23 @@ fn is_removed(word: &str) -> bool {
 
 /// The file as it is edited.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Edited {
+pub(in crate::boot) struct Edited {
     /// Its new text.
-    pub(super) text: String,
+    pub(in crate::boot) text: String,
     /// The words that were taken out.
-    pub(super) gone: Vec<String>,
+    pub(in crate::boot) gone: Vec<String>,
     /// Changes of its form, for the user.
-    pub(super) notes: Vec<String>,
+    pub(in crate::boot) notes: Vec<String>,
 }
 
 impl Edited {
     /// The line that the firmware passes on.
-    pub(super) fn line(&self) -> &str {
+    pub(in crate::boot) fn line(&self) -> &str {
         self.text.lines().next().unwrap_or_default()
     }
 
     /// Whether the file has to be written.
-    pub(super) fn is_changed(&self) -> bool {
+    pub(in crate::boot) fn is_changed(&self) -> bool {
         !self.gone.is_empty() || self.notes.iter().any(|note| !note.contains(IGNORED))
     }
 }
@@ -43,7 +43,7 @@ impl Edited {
 const IGNORED: &str = "the firmware passes on one line";
 
 /// The text without the words that are removed, in all lines. All other words keep their order.
-pub(super) fn edit(text: &str) -> Edited {
+pub(in crate::boot) fn edit(text: &str) -> Edited {
     let mut out = Edited::default();
     let plain = text.trim_start_matches('\u{feff}');
     if plain.len() != text.len() {

@@ -160,7 +160,7 @@ fn missing(boot: &Tree, model: PiModel) -> Vec<Needed> {
 
 /// Problems of models that cannot start for want of files. Where the board names no model, one that
 /// can start is enough.
-pub(super) fn check(
+pub(in crate::boot) fn check(
     root: &Tree,
     boot: &Tree,
     models: &[PiModel],
@@ -228,7 +228,7 @@ fn problem(root: &Tree, boot: &Tree, files: &[Needed], models: &[PiModel]) -> Pr
 
 /// Notes about lines that the loader of the firmware's program does not read, and about models
 /// whose own device tree is missing.
-pub(super) fn notes(boot: &Tree, models: &[PiModel]) -> Vec<String> {
+pub(in crate::boot) fn notes(boot: &Tree, models: &[PiModel]) -> Vec<String> {
     let mut notes = Vec::new();
     for model in models {
         let settings = firmware::settings(boot, *model);

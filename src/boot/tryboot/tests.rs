@@ -1,0 +1,214 @@
+//! What a conversion makes of the trees of a Raspberry Pi.
+
+use super::*;
+use crate::platform::Architecture;
+use crate::stamp::Time;
+use crate::stream::ReadAt as _;
+use crate::tree::Stat;
+
+fn tree(files: &[(&str, &str)]) -> Tree {
+    let stat = || Stat::root(0o755, Time::default());
+    let mut tree = Tree::new(stat());
+    for (path, text) in files {
+        tree.put_file(path, text.as_bytes().to_vec(), stat())
+            .unwrap();
+    }
+    tree
+}
+
+const ROOT: [(&str, &str); 8] = [
+    ("/usr/bin/vcmailbox", "x"),
+    ("/usr/sbin/fsck.vfat", "x"),
+    ("/boot/vmlinuz-6.6.51+rpt-rpi-v8", "kernel 8"),
+    ("/boot/initrd.img-6.6.51+rpt-rpi-v8", "ram 8"),
+    ("/boot/vmlinuz-6.6.51+rpt-rpi-2712", "kernel 2712"),
+    (
+        "/etc/kernel/postinst.d/z50-raspi-firmware",
+        "cp x /boot/firmware\n",
+    ),
+    ("/usr/lib/systemd/systemd", "x"),
+    ("/usr/lib/systemd/system/rpi-eeprom-update.service", "x"),
+];
+
+const BOOT: [(&str, &str); 16] = [
+    (
+        "/config.txt",
+        "auto_initramfs=1\ndtoverlay=vc4-kms-v3d\n[cm4]\notg_mode=1\n[all]\n",
+    ),
+    (
+        "/cmdline.txt",
+        "console=tty1 root=PARTUUID=1-02 rootwait quiet\n",
+    ),
+    ("/bootcode.bin", "x"),
+    ("/start.elf", "x"),
+    ("/fixup.dat", "x"),
+    ("/start4.elf", "x"),
+    ("/fixup4.dat", "x"),
+    ("/kernel8.img", "kernel 8"),
+    ("/initramfs8", "ram 8"),
+    ("/kernel_2712.img", "kernel 2712"),
+    ("/initramfs_2712", "ram 2712"),
+    ("/bcm2710-rpi-3-b.dtb", "t3"),
+    ("/bcm2711-rpi-4-b.dtb", "t4"),
+    ("/bcm2712-rpi-5-b.dtb", "t5"),
+    ("/overlays/README", "x"),
+    ("/overlays/vc4-kms-v3d.dtbo", "overlay"),
+];
+
+fn options(models: &[PiModel]) -> TrybootOptions<'_> {
+    TrybootOptions {
+        roots: [2, 3],
+        partuuids: ["4e639091-02", "4e639091-03"],
+        boot_mount: "/boot/firmware",
+        arch: Architecture::Arm64,
+        more_arguments: "",
+        models,
+    }
+}
+
+fn converted(
+    boot: &[(&str, &str)],
+    models: &[PiModel],
+) -> Result<(Tree, Tree, InstalledTryboot), Problems> {
+    let mut root = tree(&ROOT);
+    let mut boot = tree(boot);
+    let mut root_editor = TreeEditor::new(&mut root, Time::default());
+    let mut boot_editor = TreeEditor::new(&mut boot, Time::default());
+    let installed = integrate(&mut root_editor, &mut boot_editor, &options(models))?;
+    Ok((root, boot, installed))
+}
+
+fn text(tree: &Tree, path: &str) -> String {
+    let bytes = tree.read(path, TEXT_LIMIT).unwrap();
+    String::from_utf8(bytes.unwrap_or_else(|| panic!("{path}"))).unwrap()
+}
+
+#[test]
+fn the_checksum_is_that_of_cksum() {
+    assert_eq!(set::cksum(b""), 4_294_967_295);
+    assert_eq!(set::cksum(b"123456789"), 930_766_865);
+    assert_eq!(set::cksum(&[0; 300]), set::cksum(&[0; 300]));
+}
+
+#[test]
+fn each_slot_has_its_boot_files_and_its_root() {
+    let models = [PiModel::Pi4, PiModel::Pi5];
+    let (root, boot, installed) = converted(&BOOT, &models).unwrap();
+    let config = text(&boot, "/config.txt");
+    assert!(config.starts_with("os_prefix=slot-a0/\n"), "{config}");
+    assert!(config.contains("[pi4]\nkernel=kernel8.img\ninitramfs initramfs8 followkernel\n"));
+    assert!(
+        config.contains(
+            "[pi5]\nkernel=kernel_2712.img\ninitramfs initramfs_2712 followkernel\n[all]\n"
+        )
+    );
+    assert!(config.ends_with(
+        "\n#mender# auto_initramfs=1\ndtoverlay=vc4-kms-v3d\n[cm4]\notg_mode=1\n[all]\n"
+    ));
+    assert_eq!(text(&boot, "/tryboot.txt"), config);
+    assert_eq!(text(&boot, "/cmdline.txt"), "console=tty1 rootwait quiet\n");
+    for (dir, id, number) in [("slot-a0", "4e639091-02", 2), ("slot-b0", "4e639091-03", 3)] {
+        let line = text(&boot, &format!("/{dir}/cmdline.txt"));
+        let expected = format!(
+            "root=PARTUUID={id} console=tty1 rootwait quiet panic=30 mender.slot={number}\n"
+        );
+        assert_eq!(line, expected);
+        assert_eq!(text(&boot, &format!("/{dir}/kernel8.img")), "kernel 8");
+        assert_eq!(
+            text(&boot, &format!("/{dir}/overlays/vc4-kms-v3d.dtbo")),
+            "overlay"
+        );
+        assert_eq!(text(&boot, &format!("/{dir}/set.txt")).lines().count(), 10);
+    }
+    for gone in [
+        "/kernel8.img",
+        "/initramfs8",
+        "/overlays",
+        "/bcm2711-rpi-4-b.dtb",
+    ] {
+        assert!(boot.find(gone).is_none(), "{gone}");
+    }
+    assert!(boot.dir("/slot-a1/overlays").is_some() && boot.dir("/slot-b1/overlays").is_some());
+    assert_eq!(text(&root, &format!("{FILES}/kernel8.img")), "kernel 8");
+    assert_eq!(
+        facts::symlink(&root, &format!("{FILES}/kernel8.img")).as_deref(),
+        Some("../../../../boot/vmlinuz-6.6.51+rpt-rpi-v8")
+    );
+    assert!(
+        text(&root, &format!("{FILES}/kernels.txt")).ends_with(
+            "\nrpi-v8 kernel8.img initramfs8\nrpi-2712 kernel_2712.img initramfs_2712\n"
+        )
+    );
+    assert_eq!(
+        facts::symlink(&root, "/usr/bin/fw_setenv").as_deref(),
+        Some(TOOL)
+    );
+    assert!(
+        root.file("/etc/kernel/postinst.d/z50-raspi-firmware.distrib")
+            .is_some()
+    );
+    assert!(
+        installed
+            .notes
+            .iter()
+            .any(|note| note.contains("rpi-eeprom-update.service is masked"))
+    );
+    assert!(
+        installed
+            .notes
+            .iter()
+            .any(|note| note.contains("kernel_watchdog_timeout"))
+    );
+    assert!(
+        root.file("/etc/systemd/system.conf.d/50-mender-watchdog.conf")
+            .is_some()
+    );
+    assert_eq!(in_flight(&boot), 11 * 4096 * 5 / 4);
+    assert_eq!(boot.file("/slot-a0/kernel8.img").unwrap().len(), 8);
+}
+
+#[test]
+fn a_prefix_of_the_golden_image_is_followed_and_replaced() {
+    let mut files = BOOT.to_vec();
+    files[0] = ("/config.txt", "[all]\nos_prefix=old/\nkernel=mine.img\n");
+    files.extend([
+        ("/old/mine.img", "mine"),
+        ("/old/bcm2711-rpi-4-b.dtb", "own tree"),
+        ("/old/cmdline.txt", "root=x own=1\n"),
+    ]);
+    let (_, boot, installed) = converted(&files, &[PiModel::Pi4]).unwrap();
+    assert_eq!(text(&boot, "/slot-a0/mine.img"), "mine");
+    assert_eq!(text(&boot, "/slot-b0/bcm2711-rpi-4-b.dtb"), "own tree");
+    assert_eq!(text(&boot, "/slot-a0/overlays/vc4-kms-v3d.dtbo"), "overlay");
+    assert_eq!(text(&boot, "/cmdline.txt"), "own=1\n");
+    let config = text(&boot, "/config.txt");
+    assert!(config.ends_with("\n[all]\n#mender# os_prefix=old/\n#mender# kernel=mine.img\n"));
+    let said = |part: &str| installed.notes.iter().any(|note| note.contains(part));
+    assert!(said("config.txt:2: `os_prefix=old/` is commented out"));
+}
+
+#[test]
+fn lines_that_two_slots_cannot_keep_are_refused_by_name() {
+    for (line, why) in [
+        (
+            "[tryboot]\nos_prefix=new/",
+            "config.txt:2: `os_prefix=new/`: it is in the section [tryboot]",
+        ),
+        ("kernel=/kernel8.img", "begins with a slash"),
+        ("overlay_prefix=more/", "each slot has its overlays"),
+        ("[gpio4=1]\ncmdline=other.txt", "what only the device knows"),
+        ("[pi5]\ncmdline=other.txt", "one directory for all models"),
+    ] {
+        let mut files = BOOT.to_vec();
+        files[0] = ("/config.txt", line);
+        files.push(("/other.txt", "x\n"));
+        let problems = converted(&files, &[PiModel::Pi4, PiModel::Pi5]).unwrap_err();
+        assert!(problems.to_string().contains(why), "{line}: {problems}");
+    }
+    let problems = converted(&BOOT, &[PiModel::Pi0W]).unwrap_err();
+    assert!(
+        problems
+            .to_string()
+            .contains("not supported on a Raspberry Pi Zero W")
+    );
+}

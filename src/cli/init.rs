@@ -1,0 +1,202 @@
+//! `goldsmith init`.
+
+use super::input::ImageArgs;
+use super::{message, print, progress};
+use crate::bundle;
+use crate::config::{self, Config};
+use crate::convert::{self, Prepared, Record, Request};
+use crate::golden::Golden;
+use crate::init::{self, Beginning, Client, Sizes};
+use crate::plan::host::HostFiles;
+use crate::plan::{self, PlanRequest};
+use crate::problem::{Problem, Usage};
+use crate::report::{Report, Silent};
+use clap::Args;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Write a configuration for a golden image, to begin with
+///
+/// Looks at the image and writes a commented configuration with the board, the sizes and the update
+/// client that suit it. What the image does not decide, and what a conversion would refuse, are
+/// comments that say what to decide. The image is only read, and no file is replaced.
+#[derive(Args, Debug)]
+pub(super) struct InitArgs {
+    /// The configuration to write; - for standard output
+    #[arg(long, value_name = "FILE", default_value = "device.toml")]
+    output: PathBuf,
+    /// Print warnings and errors only
+    #[arg(short, long)]
+    quiet: bool,
+    #[command(flatten)]
+    input: ImageArgs,
+}
+
+/// A disk that is large enough for any image (bytes), to find out how much of it is needed.
+const AMPLE: &str = "storage.size=\"1 TiB\"";
+/// What a client and the libraries that it brings take of a root filesystem (bytes): 30 MiB, with
+/// room for later ones.
+const CLIENT: u64 = 64 << 20;
+/// A release that is never made.
+const RELEASE: &str = "artifact.name=\"release-1\"";
+
+/// Runs the command.
+pub(super) fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
+    let to_file = args.output != Path::new("-");
+    if to_file && args.output.symlink_metadata().is_ok() {
+        return Err(taken(&args.output).into());
+    }
+    let report = progress::report(args.quiet);
+    let beginning = look(args, &*report)?;
+    drop(report);
+    let text = init::text(&beginning);
+    if !to_file {
+        print(&text)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    write(&args.output, &text)?;
+    if !args.quiet {
+        let _ = io::stderr().write_all(next(args, &beginning).as_bytes());
+    }
+    print(&format!("{}\n", args.output.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn taken(path: &Path) -> Usage {
+    let problem = Problem::new(format!("{} exists; nothing is replaced", path.display()));
+    Usage::from(problem.hint("name another file with --output, or - for standard output"))
+}
+
+/// Writes a new file.
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::AlreadyExists => anyhow::Error::from(taken(path)),
+        _ => Problem::new(format!("writing {}: {error}", path.display())).into(),
+    };
+    let mut file = File::create_new(path).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(|error| {
+        // The half of a configuration would be another one.
+        let _ = std::fs::remove_file(path);
+        failed(error)
+    })
+}
+
+/// What the image shows.
+fn look(args: &InitArgs, report: &dyn Report) -> anyhow::Result<Beginning> {
+    let config = config::load_over(&[RELEASE, AMPLE], &[], &[]);
+    let config = config.map_err(|config::ConfigError(problems)| Usage(problems))?;
+    let golden = Golden::read(args.input.open(report)?, plan::selection(&config), report)?;
+    let architecture = golden
+        .facts
+        .architecture
+        .map_or("unknown architecture", |one| one.name());
+    let name = args.input.image.file_name().unwrap_or_default();
+    let mut beginning = Beginning {
+        image: name.to_string_lossy().into_owned(),
+        system: format!("{}, {architecture}", golden.facts.os.pretty),
+        client: newest_bundle(&golden),
+        ..Beginning::default()
+    };
+    drop(golden);
+    match prepare(args, &config) {
+        Ok(prepared) => {
+            let record = Record::new(&prepared);
+            if let Some(name) = record.boards.last() {
+                let device_type = record.device_types.first().cloned().unwrap_or_default();
+                beginning.board = Some((name.clone(), device_type));
+            }
+            if let Some(version) = &record.family.client {
+                beginning.client = Client::Installed(version.clone());
+            }
+            let mut sizes = sizes(&prepared, &record);
+            if matches!(beginning.client, Client::Bundle(_)) {
+                sizes.root = sizes.root.saturating_add(CLIENT);
+                sizes.least = sizes.least.saturating_add(2 * CLIENT);
+            }
+            beginning.sizes = Some(sizes);
+        }
+        Err(error) => beginning.decisions = message::problems(&error),
+    }
+    Ok(beginning)
+}
+
+/// Everything up to the first byte that would be written; its notes are for later.
+fn prepare(args: &InitArgs, config: &Config) -> anyhow::Result<Prepared> {
+    let request = Request {
+        plan: PlanRequest {
+            config,
+            host: HostFiles {
+                disk: &args.input.image,
+                overlays: &[],
+                preserve_layout: None,
+                modes: Arc::default(),
+                package_cache: Path::new(""),
+                epoch: None,
+            },
+        },
+        run_hooks: false,
+        upgrade_from: None,
+        strict: false,
+        shared: None,
+        report: &Silent,
+    };
+    convert::prepare(&request, args.input.open(&Silent)?)
+}
+
+/// The sizes of the disk on which the slots are as large as the root filesystem.
+fn sizes(prepared: &Prepared, record: &Record) -> Sizes {
+    let alignment = prepared.plan.disk.alignment;
+    let slot = record.root.size.next_multiple_of(alignment);
+    let parts = record.disk.partitions.iter();
+    let of_slots = parts.filter(|part| part.role.starts_with("root"));
+    let spare: u64 = of_slots
+        .map(|part| part.size.saturating_sub(slot))
+        .fold(0, u64::saturating_add);
+    Sizes {
+        // Slots are rounded up where the disk is shared out.
+        least: record
+            .disk
+            .size
+            .saturating_sub(spare)
+            .saturating_add(alignment),
+        root: slot,
+        golden: record.input.size,
+    }
+}
+
+/// The newest bundle whose packages the image can have.
+fn newest_bundle(golden: &Golden) -> Client {
+    let known = ["debian", "ubuntu", "raspbian"];
+    let newest = bundle::bundles()
+        .iter()
+        .rev()
+        .find(|one| one.repository.is_some());
+    match newest {
+        Some(bundle) if golden.facts.dpkg && known.contains(&golden.facts.os.id.as_str()) => {
+            Client::Bundle(bundle.name.clone())
+        }
+        _ => Client::Unknown,
+    }
+}
+
+/// The commands that follow.
+fn next(args: &InitArgs, beginning: &Beginning) -> String {
+    let (file, image) = (args.output.display(), args.input.image.display());
+    let mut out = String::new();
+    if !beginning.decisions.is_empty() {
+        out.push_str("The image needs decisions; they are at the end of the file.\n");
+    }
+    out.push_str("Next:\n");
+    if matches!(beginning.client, Client::Bundle(_)) {
+        out.push_str(&format!(
+            "  goldsmith lock -c {file} {image}\n  goldsmith fetch -c {file}\n"
+        ));
+    }
+    out.push_str(&format!(
+        "  goldsmith plan -c {file} -n release-1 {image}\n"
+    ));
+    out
+}

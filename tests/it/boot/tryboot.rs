@@ -1,0 +1,336 @@
+//! The tools for a Raspberry Pi whose firmware chooses the slot, run here against a model of that
+//! firmware: their contract with the update client, and all orders of events with the power failing
+//! between any two writes.
+
+mod choices;
+mod converted;
+mod device;
+mod driver;
+mod fat;
+mod firmware;
+mod judge;
+mod story;
+
+use crate::boot::env_tools::{Answer, SHELLS, fine};
+use crate::support::{scratch, tool};
+use device::{Device, Op, World, apply};
+use driver::Driver;
+use fat::Disk;
+use goldsmith::boot::common::tools::tryboot_env;
+use goldsmith::boot::state::Slot;
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::Command;
+use story::{Limits, Seen, Stories, first};
+
+/// `fsck.vfat`, which the units of a start run on the boot partition.
+struct Fsck {
+    dir: tempfile::TempDir,
+    program: Option<PathBuf>,
+}
+
+impl Fsck {
+    fn new() -> Self {
+        Self {
+            dir: scratch(),
+            program: tool("fsck.vfat"),
+        }
+    }
+
+    /// A medium after `fsck.vfat -a`; the same where that is not installed.
+    fn run(&self, disk: &Disk) -> Disk {
+        let Some(program) = &self.program else {
+            return disk.clone();
+        };
+        let path = self.dir.path().join("medium");
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .unwrap();
+        disk.write_to(&file).unwrap();
+        let output = Command::new(program).arg("-a").arg(&path).output().unwrap();
+        assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
+        disk.reread(&file).unwrap()
+    }
+}
+
+/// What every run of the tests looks at; `TRYBOOT_DEPTH` is for more events in a row.
+fn limits() -> Limits {
+    let depth = std::env::var("TRYBOOT_DEPTH").ok();
+    let depth = depth.and_then(|depth| depth.parse().ok());
+    Limits {
+        depth: depth.unwrap_or(2),
+        distinct: if depth.is_some() { 12 } else { 3 },
+        fsck: true,
+        reuses: true,
+        problems: 1,
+    }
+}
+
+fn told(text: &str, limits: Limits) -> Option<Seen> {
+    let device = Device::new(SHELLS[0], text)?;
+    let mut stories = Stories::new(&device, limits);
+    stories.tell();
+    Some(stories.seen)
+}
+
+#[test]
+fn all_orders_of_events_with_power_cuts_leave_a_start() {
+    for reuses in [true, false] {
+        let limits = Limits { reuses, ..limits() };
+        let Some(seen) = told(&tryboot_env(), limits) else {
+            return;
+        };
+        println!("{limits:?} {seen:#?}");
+        assert_eq!(seen.problems(), 0, "{seen:#?}");
+        assert!(seen.orders > 10 && seen.distinct > 100, "{seen:#?}");
+    }
+}
+
+/// A tool that is broken on purpose: what is done to it, as old and new text, and what is seen.
+struct Broken {
+    what: &'static str,
+    edits: &'static [(&'static str, &'static str)],
+    seen: fn(&Seen) -> bool,
+}
+
+const BROKEN: [Broken; 9] = [
+    Broken {
+        what: "the cache of the medium is not emptied",
+        edits: &[(
+            r#"sync -f "$boot" && sync "$boot/config.txt""#,
+            r#"sync -f "$boot""#,
+        )],
+        seen: |seen| !seen.no_start.is_empty(),
+    },
+    Broken {
+        what: "files of the directory that is in use are written to",
+        edits: &[
+            (
+                "    spare \"$now\"\n    new=$prefix\n",
+                "    new=$now\n    keep=\n    kept=\n",
+            ),
+            ("    empty \"$now\"\n", ""),
+        ],
+        seen: |seen| !seen.no_start.is_empty(),
+    },
+    Broken {
+        what: "a directory is named before its files are on the medium",
+        edits: &[
+            (
+                "\"$dir/cmdline.txt\" || return 1\n    flush || return 1\n",
+                "\"$dir/cmdline.txt\" || return 1\n",
+            ),
+            (
+                r#"cp "$state.set" "$dir/set.txt" && flush || return 1"#,
+                r#"cp "$state.set" "$dir/set.txt""#,
+            ),
+        ],
+        seen: |seen| !seen.no_start.is_empty(),
+    },
+    Broken {
+        what: "config.txt is written anew instead of in place",
+        edits: &[(
+            r#"dd if="$state.sector" of="$boot/config.txt" bs=512 count=1 conv=notrunc 2>/dev/null"#,
+            r#"cp "$state.sector" "$boot/config.txt""#,
+        )],
+        seen: |seen| !seen.no_start.is_empty() || !seen.lost.is_empty(),
+    },
+    Broken {
+        what: "an update starts without a trial",
+        edits: &[(
+            r#"write_trial "$prefix" trial ||"#,
+            r#"name_prefix "$prefix" ||"#,
+        )],
+        seen: |seen| !seen.uncommitted.is_empty(),
+    },
+    Broken {
+        what: "a flag stays set when the client takes an update back",
+        edits: &[
+            (r#"arm 0 || [ "$chosen" != "$used" ] || exit 2"#, ":"),
+            ("        arm 0 || return 1\n", ""),
+            (r#"    write_trial "$chosen" || say"#, r#"    true || say"#),
+        ],
+        seen: |seen| !seen.failed.is_empty() || !seen.uncommitted.is_empty(),
+    },
+    Broken {
+        what: "tryboot.txt names an update that failed",
+        edits: &[(r#"    write_trial "$used" || say"#, "    true || say")],
+        seen: |seen| !seen.uncommitted.is_empty() || !seen.no_start.is_empty(),
+    },
+    Broken {
+        what: "a commit changes settings of the owner",
+        edits: &[(
+            r#"head -c 512 "$boot/config.txt" | tail -c +$((at + length + 1))"#,
+            r#"head -c 512 "$boot/config.txt" | tail -c +$((at + length + 1)) | tr 1 0"#,
+        )],
+        seen: |seen| !seen.lost.is_empty(),
+    },
+    Broken {
+        what: "the words of the owner are not taken",
+        edits: &[(
+            r#"in root=* | mender.slot=*)"#,
+            r#"in root=* | quiet | mender.slot=*)"#,
+        )],
+        seen: |seen| !seen.lost.is_empty(),
+    },
+];
+
+fn broken(edits: &[(&str, &str)]) -> String {
+    edits.iter().fold(tryboot_env(), |text, (old, new)| {
+        assert_eq!(text.matches(old).count(), 1, "{old}");
+        text.replace(old, new)
+    })
+}
+
+#[test]
+fn tools_that_are_broken_on_purpose_are_found() {
+    for case in BROKEN {
+        let limits = Limits {
+            depth: 3,
+            ..limits()
+        };
+        let Some(seen) = told(&broken(case.edits), limits) else {
+            return;
+        };
+        println!("{}: {seen:#?}", case.what);
+        assert!((case.seen)(&seen), "{}: {seen:#?}", case.what);
+    }
+}
+
+/// A device on which an update waits for its trial, and then is running it.
+fn each_shell(test: impl Fn(&Device, World)) {
+    for shell in SHELLS {
+        if let Some(device) = Device::new(shell, &tryboot_env()) {
+            let (mut world, _) = first();
+            go(&device, &mut world, "fw_setenv", &["--finish-boot"], "");
+            test(&device, world);
+        }
+    }
+}
+
+/// Runs a tool, which must succeed, and takes what it does to the medium.
+fn go(device: &Device, world: &mut World, name: &str, args: &[&str], input: &str) -> Answer {
+    let run = device.run(world, name, args, input);
+    assert_eq!(run.answer.status, Some(0), "{args:?} {:?}", run.answer);
+    let mut driver = Driver::new(world.disk.clone(), true);
+    for op in &run.ops {
+        apply(&mut driver, op);
+        if let Op::Flag(flag) = op {
+            world.flag = *flag;
+        }
+    }
+    world.disk = driver.now;
+    run.answer
+}
+
+#[test]
+fn the_contract_of_the_tools_for_tryboot_holds() {
+    let all = ["mender_boot_part", "upgrade_available", "bootcount", "none"];
+    let install = "mender_boot_part=3\nmender_boot_part_hex=3\nupgrade_available=1\nbootcount=0\n";
+    each_shell(|device, mut world| {
+        let print = |world: &mut World| go(device, world, "fw_printenv", &all, "").out;
+        let rest = "mender_boot_part=2\nupgrade_available=0\nbootcount=0\nnone=\n";
+        assert_eq!(print(&mut world), rest);
+        let said = go(
+            device,
+            &mut world,
+            "fw_printenv",
+            &["-n", "mender_boot_part_hex"],
+            "",
+        );
+        assert_eq!(said, fine("2\n"));
+        // How one client finds out which separator the tool takes.
+        for (line, value) in [
+            ("mender_uboot_separator 1\n", "1"),
+            ("mender_uboot_separator \n", ""),
+        ] {
+            go(device, &mut world, "fw_setenv", &["-s", "-"], line);
+            let said = go(
+                device,
+                &mut world,
+                "fw_printenv",
+                &["mender_uboot_separator"],
+                "",
+            );
+            assert_eq!(said.out, format!("mender_uboot_separator={value}\n"));
+        }
+        // An update, its trial, its commit; the client sets each of them in one call.
+        go(device, &mut world, "fw_setenv", &["-s", "-"], install);
+        let waits = "mender_boot_part=3\nupgrade_available=1\nbootcount=0\nnone=\n";
+        assert_eq!(print(&mut world), waits);
+        assert!(world.flag);
+        (world.running, world.state, world.flag) = (Slot::B, None, false);
+        go(device, &mut world, "fw_setenv", &["--finish-boot"], "");
+        let trial = "mender_boot_part=3\nupgrade_available=1\nbootcount=1\nnone=\n";
+        assert_eq!(print(&mut world), trial);
+        go(
+            device,
+            &mut world,
+            "fw_setenv",
+            &["upgrade_available", "0"],
+            "",
+        );
+        let rest = "mender_boot_part=3\nupgrade_available=0\nbootcount=0\nnone=\n";
+        assert_eq!(print(&mut world), rest);
+    });
+}
+
+#[test]
+fn what_cannot_be_tried_is_refused_and_changes_nothing() {
+    let install = "mender_boot_part=3\nupgrade_available=1\nbootcount=0\n";
+    let refused = |device: &Device, world: &World, input: &str, why: &str| {
+        let mut after = world.clone();
+        let run = device.run(&mut after, "fw_setenv", &["-s", "-"], input);
+        assert_eq!(run.answer.status, Some(2), "{why}: {:?}", run.answer);
+        assert!(run.answer.err.contains(why), "{why}: {:?}", run.answer);
+        assert!(!run.ops.contains(&Op::Flag(true)), "{why}");
+        assert_eq!(after.state, world.state, "{why}");
+    };
+    each_shell(|device, world| {
+        refused(device, &world, "mender_boot_part=4\n", "out of range");
+        refused(device, &world, "upgrade_available=1\n", "running slot");
+        std::fs::write(device.path("deaf"), "").unwrap();
+        refused(device, &world, install, "does not take the flag");
+        std::fs::remove_file(device.path("deaf")).unwrap();
+        let old = device.path("loader/capabilities");
+        std::fs::write(&old, [0, 0, 0, 0x73]).unwrap();
+        refused(device, &world, install, "too old for trials");
+        std::fs::write(&old, [0, 0, 0, 0x7f]).unwrap();
+        go(
+            device,
+            &mut world.clone(),
+            "fw_setenv",
+            &["-s", "-"],
+            install,
+        );
+        std::fs::remove_file(&old).unwrap();
+        // Settings that name no slot, or two of them.
+        for (text, why) in [
+            ("dtparam=audio=on\n", "does not name the slot"),
+            (
+                "os_prefix=slot-a1/\nos_prefix=x/\n",
+                "more than one os_prefix",
+            ),
+        ] {
+            let mut driver = Driver::new(world.disk.clone(), true);
+            driver.put("config.txt", text.as_bytes());
+            let world = World {
+                disk: driver.now,
+                ..world.clone()
+            };
+            refused(device, &world, install, why);
+        }
+        // A directory with something that no tool of ours put there.
+        let mut driver = Driver::new(world.disk.clone(), true);
+        driver.put("slot-b0/holiday.jpeg", b"x");
+        let world = World {
+            disk: driver.now,
+            ..world
+        };
+        refused(device, &world, install, "is damaged");
+    });
+}

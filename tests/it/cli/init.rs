@@ -1,0 +1,169 @@
+//! `goldsmith init`: the configuration that it writes plans as it is, and nothing is replaced.
+
+use super::{run, stderr, stdout};
+use crate::support::{images, scratch};
+use std::fs;
+use std::path::Path;
+
+/// A directory with the golden image of most tests as `golden.img`.
+fn with_golden() -> Option<tempfile::TempDir> {
+    let image = images::small()?;
+    let scratch = scratch();
+    std::os::unix::fs::symlink(image, scratch.path().join("golden.img")).unwrap();
+    Some(scratch)
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_init_writes_plans_as_it_is() {
+    let Some(scratch) = with_golden() else {
+        return;
+    };
+    let dir = scratch.path();
+    let made = run(dir, "init golden.img");
+    assert!(made.status.success(), "{}", stderr(&made));
+    assert_eq!(stdout(&made), "device.toml\n");
+    assert!(
+        stderr(&made).contains("goldsmith plan -c device.toml"),
+        "{}",
+        stderr(&made)
+    );
+    let text = fs::read_to_string(dir.join("device.toml")).unwrap();
+    assert!(text.contains("device-type = ["), "{text}");
+    // Without a lock file, the bundle of the client is the one thing that a plan lacks.
+    let plan = run(dir, "plan -c device.toml golden.img");
+    assert_eq!(plan.status.code(), Some(1), "{}", stdout(&plan));
+    assert!(
+        stderr(&plan).contains("goldsmith lock"),
+        "{}",
+        stderr(&plan)
+    );
+    let own: String = text
+        .lines()
+        .filter(|line| !line.starts_with("bundle = "))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert_ne!(own, text);
+    fs::write(dir.join("own.toml"), own).unwrap();
+    let plan = run(dir, "plan -c own.toml golden.img");
+    assert!(plan.status.success(), "{}", stderr(&plan));
+    assert!(
+        stdout(&plan).contains("Artifact        unnamed"),
+        "{}",
+        stdout(&plan)
+    );
+
+    // The size is the least one, with room for the client: a disk that is 512 MiB smaller is too
+    // small.
+    let size = text
+        .lines()
+        .find_map(|line| line.strip_prefix("size = \""))
+        .unwrap();
+    let size = goldsmith::units::parse_size(size.trim_end_matches('"')).unwrap();
+    let smaller = size.saturating_sub(512 << 20).max(8 << 20);
+    let plan = run(
+        dir,
+        &format!("plan -q -c own.toml -s storage.size={smaller} golden.img"),
+    );
+    assert!(!plan.status.success(), "{size}");
+    assert!(stderr(&plan).contains("storage.size"), "{}", stderr(&plan));
+}
+
+#[test]
+fn init_replaces_nothing() {
+    let Some(scratch) = with_golden() else {
+        return;
+    };
+    let dir = scratch.path();
+    fs::write(dir.join("device.toml"), "mine").unwrap();
+    let refused = run(dir, "init golden.img");
+    assert_eq!(refused.status.code(), Some(2));
+    assert_eq!(
+        stderr(&refused),
+        "error: device.toml exists; nothing is replaced\n\
+         hint: name another file with --output, or - for standard output\n"
+    );
+    assert_eq!(fs::read_to_string(dir.join("device.toml")).unwrap(), "mine");
+    let shown = run(dir, "init --output - golden.img");
+    assert!(stdout(&shown).contains("[storage]"), "{}", stdout(&shown));
+    let nowhere = run(dir, "init --output absent/device.toml golden.img");
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(
+        stderr(&nowhere).contains("writing absent/device.toml: No such file"),
+        "{}",
+        stderr(&nowhere)
+    );
+    assert_eq!(names(dir), ["device.toml", "golden.img"]);
+}
+
+#[test]
+fn a_configuration_alone_is_checked() {
+    let scratch = scratch();
+    let dir = scratch.path();
+    let checked = |text: &str| {
+        fs::write(dir.join("device.toml"), text).unwrap();
+        let output = run(dir, "check -c device.toml");
+        (output.status.code(), stdout(&output) + &stderr(&output))
+    };
+    fs::create_dir(dir.join("files")).unwrap();
+    fs::write(dir.join("files/a.deb"), "").unwrap();
+    let text = "[client]\npackages = [\"files/*.deb\"]\nlock-file = \"later.lock\"\n[rootfs]\noverlays = [\"files\"]\n";
+    let (code, said) = checked(text);
+    assert_eq!(
+        said,
+        "no problems found; 3 files that the configuration names are there\n\
+         to be decided: the board (board.device-type is not set)\n\
+         to be decided: the name of the release (--artifact-name)\n"
+    );
+    assert_eq!(code, Some(0));
+    let (code, said) =
+        checked("[client]\npackages = [\"no/*.deb\"]\n[artifact]\nkey = \"no.key\"\n");
+    assert_eq!(
+        said,
+        "error: device.toml:2:13: client.packages: `no/*.deb` matches no file\nhint: the path is no/*.deb\n\
+         error: device.toml:4:7: artifact.key: `no.key` does not exist\nhint: the path is no.key\n"
+    );
+    assert_eq!(code, Some(2));
+    let (code, said) = checked("[storage]\nsise = 1\n");
+    assert!(said.contains("did you mean `storage.size`"), "{said}");
+    assert_eq!(code, Some(2));
+}
+
+/// What an image does not decide is a comment that says so, with the hint of the error.
+#[test]
+fn decisions_are_marked() {
+    let Some(scratch) = with_golden() else {
+        return;
+    };
+    let dir = scratch.path();
+    // Half of the image: the backup of its table, and perhaps more, is missing.
+    let bytes = fs::read(dir.join("golden.img")).unwrap();
+    fs::write(dir.join("half.img"), &bytes[..bytes.len() / 2]).unwrap();
+    let made = run(dir, "init half.img");
+    let text = fs::read_to_string(dir.join("device.toml"));
+    match made.status.code() {
+        Some(0) => assert!(
+            text.unwrap()
+                .contains("Decide: a conversion of this image is refused")
+        ),
+        _ => {
+            assert!(stderr(&made).contains("hint: "), "{}", stderr(&made));
+            assert!(
+                text.is_err(),
+                "nothing is written of an image that cannot be read"
+            );
+        }
+    }
+    let plain = run(dir, "plan -c qemux86-64 golden.img");
+    assert!(plain.status.success(), "{}", stderr(&plain));
+    let nameless = run(dir, "convert -c qemux86-64 golden.img");
+    assert_eq!(nameless.status.code(), Some(2), "a conversion needs a name");
+}
