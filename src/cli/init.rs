@@ -100,8 +100,7 @@ fn look(args: &InitArgs, report: &dyn Report) -> anyhow::Result<Beginning> {
         client: newest_bundle(&golden),
         ..Beginning::default()
     };
-    drop(golden);
-    match prepare(args, &config) {
+    match prepare(args, &config, golden) {
         Ok(prepared) => {
             let record = Record::new(&prepared);
             if let Some(name) = record.boards.last() {
@@ -124,7 +123,7 @@ fn look(args: &InitArgs, report: &dyn Report) -> anyhow::Result<Beginning> {
 }
 
 /// Everything up to the first byte that would be written; its notes are for later.
-fn prepare(args: &InitArgs, config: &Config) -> anyhow::Result<Prepared> {
+fn prepare(args: &InitArgs, config: &Config, golden: Golden) -> anyhow::Result<Prepared> {
     let request = Request {
         plan: PlanRequest {
             config,
@@ -143,7 +142,7 @@ fn prepare(args: &InitArgs, config: &Config) -> anyhow::Result<Prepared> {
         shared: None,
         report: &Silent,
     };
-    convert::prepare(&request, args.input.open(&Silent)?)
+    convert::prepare_golden(&request, golden)
 }
 
 /// The sizes of the disk on which the slots are as large as the root filesystem.

@@ -58,16 +58,8 @@ fn text(prepared: &Prepared, record: &Record) -> String {
         );
     }
     references_text(&mut out, record);
-    let output = &prepared.plan.output;
-    let block_map = output.block_map.then_some("img.bmap");
-    let extensions = [output.extension, block_map, Some("mender"), Some("json")];
-    let more = [
-        output.rootfs.then_some("ext4"),
-        output.file_layout.then_some("places"),
-    ];
-    let files = extensions.into_iter().chain(more).flatten();
-    let files = files.chain(output.sbom.extensions());
-    let files: Vec<String> = files
+    let extensions = prepared.plan.output.extensions();
+    let files: Vec<String> = extensions
         .map(|extension| format!("{}.{extension}", prepared.plan.name))
         .collect();
     let _ = writeln!(out, "\nWould write {}", files.join(", "));

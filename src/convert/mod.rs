@@ -106,10 +106,18 @@ pub struct Conversion {
 /// one.
 pub fn prepare(request: &Request, input: InputImage) -> Result<Prepared> {
     let golden = Golden::read(input, request.plan.selection(), request.report)?;
+    prepare_golden(request, golden)
+}
+
+/// As [`prepare`], with a golden image that was read with the selection of the request.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_golden(request: &Request, golden: Golden) -> Result<Prepared> {
     prepare_read(request, golden, true)
 }
 
-/// As [`prepare`], with a golden image that was read; without `verify` nothing is checked.
+/// As [`prepare_golden`]; without `verify` nothing is checked.
 fn prepare_read(request: &Request, mut golden: Golden, verify: bool) -> Result<Prepared> {
     let plan = request.plan.plan(&golden)?;
     // Reported at once: an error of the edits is easier to understand after them.

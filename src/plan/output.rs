@@ -105,6 +105,11 @@ impl OutputPlan {
     /// A compression level that the compressor does not have; a disk that the image's format cannot
     /// describe; a block map of no image.
     pub(super) fn new(config: &Config, golden: &Golden) -> Result<Self, Problem> {
+        Self::of(config, golden.input.form.is_compressed())
+    }
+
+    /// The files of `config`, for a golden image that is `compressed` or not.
+    fn of(config: &Config, compressed: bool) -> Result<Self, Problem> {
         let output = &config.output;
         let (image, extension) = form(config)?;
         let sbom = SbomPlan::new(output);
@@ -116,9 +121,22 @@ impl OutputPlan {
             block_map: output.bmap && matches!(image, ImageForm::Raw | ImageForm::Compressed(_)),
             rootfs: output.rootfs,
             file_layout: output.file_layout,
-            input_digest: input_digest.unwrap_or(golden.input.form.is_compressed()),
+            input_digest: input_digest.unwrap_or(compressed),
             sbom,
         })
+    }
+
+    /// What follows the base name and a dot in the names of the results.
+    pub fn extensions(&self) -> impl Iterator<Item = &'static str> {
+        let all = [
+            self.extension,
+            self.block_map.then_some("img.bmap"),
+            Some("mender"),
+            Some("json"),
+            self.rootfs.then_some("ext4"),
+            self.file_layout.then_some("places"),
+        ];
+        all.into_iter().flatten().chain(self.sbom.extensions())
     }
 
     /// Notes for the user.
@@ -172,19 +190,8 @@ fn no_block_map(config: &Config) -> Result<(), Problem> {
 /// Names of more than 255 bytes, the limit of Linux.
 pub(super) fn check_name(name: &str, plan: &OutputPlan) -> Result<(), Problem> {
     const LIMIT: usize = 255;
-    let image = plan.extension.map(|extension| format!(".{extension}"));
-    let ends = [
-        image.as_deref(),
-        Some(".mender"),
-        Some(".json"),
-        plan.block_map.then_some(".img.bmap"),
-        plan.rootfs.then_some(".ext4"),
-        plan.file_layout.then_some(".places"),
-    ];
-    let bills = plan.sbom.extensions().map(|end| format!(".{end}"));
-    let ends = ends.into_iter().flatten().map(str::to_owned).chain(bills);
-    let longest = ends.max_by_key(String::len);
-    let end = longest.unwrap_or_default();
+    let longest = plan.extensions().max_by_key(|end| end.len());
+    let end = format!(".{}", longest.unwrap_or_default());
     let len = name.len().saturating_add(end.len());
     if len <= LIMIT {
         return Ok(());
@@ -222,20 +229,10 @@ pub fn file_names(config: &Config, host: &HostFiles) -> Result<Vec<String>, Prob
     else {
         return Err(Problem::new("the Artifact has no name").hint("set artifact.name"));
     };
-    let (image, extension) = form(config)?;
-    let output = &config.output;
-    let block_map = output.bmap && matches!(image, ImageForm::Raw | ImageForm::Compressed(_));
-    let sbom = SbomPlan::new(output);
-    let ends = [
-        extension,
-        Some("mender"),
-        Some("json"),
-        block_map.then_some("img.bmap"),
-        output.rootfs.then_some("ext4"),
-        output.file_layout.then_some("places"),
-    ];
+    // Whether the golden image is compressed decides about no file.
+    let plan = OutputPlan::of(config, false)?;
     let name = base_name(config, host, device_type, release);
-    let ends = ends.into_iter().flatten().chain(sbom.extensions());
+    let ends = plan.extensions();
     let mut names: Vec<String> = ends.map(|end| format!("{name}.{end}")).collect();
     names.sort();
     Ok(names)
