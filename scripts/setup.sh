@@ -24,7 +24,7 @@ if [ "$purpose" != demo ]; then
   packages+=(qemu-user-static binfmt-support arch-test)
   # To check and to damage outputs.
   packages+=(mender-artifact openssl libarchive-tools busybox dash zip mount systemd acl attr libcap2-bin gdisk shellcheck)
-  packages+=(bzip2 xz-utils zstd grub-common bmap-tools btrfs-progs parted cloud-guest-utils jq hostname)
+  packages+=(bzip2 xz-utils zstd grub-common bmap-tools btrfs-progs xfsprogs parted cloud-guest-utils jq hostname)
   packages+=(android-sdk-libsparse-utils man-db u-boot-tools libubootenv-tool strace)
 fi
 if [ "$purpose" = bench ]; then

@@ -181,29 +181,29 @@ impl Cache {
         }
     }
 
-    /// The frame of `plain`, from the cache or compressed now.
+    /// Puts the frame of `plain`, from the cache or compressed now, in the place of `frame`.
     ///
     /// # Errors
     /// Errors of the compressor.
-    pub(crate) fn frame(&self, codec: Codec, plain: &[u8]) -> io::Result<Vec<u8>> {
+    pub(crate) fn frame(&self, codec: Codec, plain: &[u8], frame: &mut Vec<u8>) -> io::Result<()> {
         let key = self.key(codec, plain)?;
         let len = plain.len() as u64;
-        if let Some(frame) = self.find(&key) {
+        if self.find(&key, frame) {
             let usage = &mut self.state().usage;
             usage.reused_frames += 1;
             usage.reused_bytes += len;
-            return Ok(frame);
+            return Ok(());
         }
-        let frame = codec.compress_verified(plain)?;
+        codec.compress_verified(plain, frame)?;
         {
             let usage = &mut self.state().usage;
             usage.compressed_frames += 1;
             usage.compressed_bytes += len;
         }
-        if let Err(e) = self.store(&key, &frame) {
+        if let Err(e) = self.store(&key, frame) {
             self.state().fault.get_or_insert_with(|| e.to_string());
         }
-        Ok(frame)
+        Ok(())
     }
 
     /// Reports how many frames were found, and what went wrong; nothing if none were needed.
@@ -258,24 +258,26 @@ impl Cache {
             "{} {} {}",
             env!("CARGO_PKG_VERSION"),
             codec.kind(),
-            codec.level()
+            codec.library_level()
         );
         let mark = digest(&[name.as_bytes(), &codec.compress(&sample)?]);
         self.state().marks.push((codec, mark));
         Ok(mark)
     }
 
-    /// The frame of this key, if the cache contains it undamaged.
-    fn find(&self, key: &Key) -> Option<Vec<u8>> {
+    /// Puts the frame of this key in the place of `frame`, if the cache contains it undamaged.
+    fn find(&self, key: &Key, frame: &mut Vec<u8>) -> bool {
         let path = self.path(key);
-        let mut file = input_file::open(&path).ok()?;
+        let Ok(mut file) = input_file::open(&path) else {
+            return false;
+        };
         let mut head = [0; HEAD];
-        let mut frame = Vec::new();
+        frame.clear();
         let whole = file
             .read_exact(&mut head)
-            .and_then(|()| file.read_to_end(&mut frame))
+            .and_then(|()| file.read_to_end(frame))
             .is_ok()
-            && frame_digest(key, &frame) == head;
+            && frame_digest(key, frame) == head;
         let mut state = self.state();
         if let Some((used, len)) = state.known.remove(key) {
             state.unused.remove(&(used, *key));
@@ -287,11 +289,11 @@ impl Cache {
             state.usage.damaged_frames += 1;
             // It is overwritten next; if it cannot be removed, it is detected again.
             let _ = std::fs::remove_file(&path);
-            return None;
+            return false;
         }
         drop(state);
         touch(&file);
-        Some(frame)
+        true
     }
 
     fn store(&self, key: &Key, frame: &[u8]) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 use super::Prepared;
 use super::emit::WrittenOutputs;
+use super::judged::Judged;
 use super::outputs::Pending;
 use super::write::{WriteOptions, WrittenConversion};
 use crate::artifact::{self, ArtifactReport, Severity, Signer};
@@ -75,7 +76,8 @@ pub(super) fn check(
 /// Reads image and Artifact back: each byte is compared with what was to be written, and an image
 /// that is not a stream is opened with the readers, which are independent of the writers. With
 /// `planned`, the disk as planned, all checks of `verify` run too: on the image, or on the planned
-/// disk if the image is a stream or there is none.
+/// disk if the image is a stream or there is none. They ran on that before it was written: if what
+/// they read was written, only those run again that depend on the checksum of the root filesystem.
 ///
 /// # Errors
 /// A [`Problem`] that names the first difference from the plan; all errors of the verification as
@@ -169,6 +171,10 @@ fn verified(context: &CheckContext<'_>, planned: Content, examined: &ArtifactRep
             .root
             .copy_to_b
             .then_some([layout.root_a.start, layout.root_b.start]);
+        let judged = prepared.judged.as_ref();
+        request.judged_except_bootstrap = judged
+            .is_some_and(Judged::is_written)
+            .then_some(layout.data.start);
         verify::image(&(Arc::new(planned) as Source), &request)
     };
     let mut problems = Problems::default();

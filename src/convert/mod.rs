@@ -8,6 +8,7 @@ mod emit;
 mod frame_stream;
 pub mod golden_record;
 mod hooks;
+mod judged;
 mod layout;
 #[cfg(test)]
 mod odd_tests;
@@ -37,6 +38,7 @@ use crate::problem::{Problem, Problems};
 use crate::report::Report;
 use anyhow::{Context, Result};
 use hooks::Staged;
+use judged::Judged;
 use rehearsal::Rehearsed;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -85,6 +87,8 @@ pub struct Prepared {
     images: layout::Images,
     /// The warnings of the checks, which were reported.
     warnings: Vec<String>,
+    /// What the checks read of the disk; `None` if they did not run.
+    judged: Option<Judged>,
     /// The staging directories of hooks, whose files are read when the image is written.
     _staged: Vec<Staged>,
 }
@@ -144,12 +148,16 @@ fn prepare_read(request: &Request, mut golden: Golden, verify: bool) -> Result<P
         layout,
         images: layout::Images::default(),
         warnings: Vec::new(),
+        judged: None,
         _staged: staged,
     };
     request.report.step("checking what will be written", None);
     prepared.compose()?;
     let rehearsed = rehearsal::rehearse(&prepared, verify, request);
-    let accepted = rehearsed.and_then(|rehearsed| prepared.accept(request, rehearsed));
+    let accepted = rehearsed.and_then(|mut rehearsed| {
+        prepared.judged = rehearsed.judged.take();
+        prepared.accept(request, rehearsed)
+    });
     prepared.warnings = accepted.map_err(|error| prepared.golden.or_input_changed(error))?;
     Ok(prepared)
 }

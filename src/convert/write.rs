@@ -100,6 +100,7 @@ pub(super) fn write(
         signer: plan.signer.as_ref(),
         jobs: options.jobs,
         cache: options.cache,
+        judged: prepared.judged.as_ref(),
         report,
     };
     let codecs = emission.codecs();

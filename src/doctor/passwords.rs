@@ -1,8 +1,10 @@
 //! Passwords that everyone knows, held against encrypted ones (`crypt(5)`).
 
 use sha_crypt::{PasswordVerifier as _, ShaCrypt};
+use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use yescrypt::Yescrypt;
 
 /// Passwords of distributions' images and of many who set up a machine.
@@ -28,13 +30,22 @@ const COMMON: [&str; 16] = [
 /// The most threads that try passwords at once: each needs 16 MiB for Debian's yescrypt.
 const THREADS: usize = 4;
 
+/// What [`known`] found for accounts and their encrypted passwords.
+static FOUND: Mutex<BTreeMap<[String; 2], Option<String>>> = Mutex::new(BTreeMap::new());
+
 /// The password of the account `name` if it is one that everyone knows; `None` also for methods of
-/// encryption that are not known here.
+/// encryption that are not known here. The conversions of a fleet ask for the same ones again.
 pub(super) fn known(name: &str, encrypted: &str) -> Option<String> {
-    let mut candidates = vec![name];
-    candidates.extend(COMMON.into_iter().filter(|word| *word != name));
-    let found = first(&candidates, &|word| matches(word, encrypted));
-    found.map(str::to_owned)
+    // Locked meanwhile, so that nothing is tried twice.
+    let mut all = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    let account = [name, encrypted].map(str::to_owned);
+    let found = all.entry(account).or_insert_with(|| {
+        let mut candidates = vec![name];
+        candidates.extend(COMMON.into_iter().filter(|word| *word != name));
+        let found = first(&candidates, &|word| matches(word, encrypted));
+        found.map(str::to_owned)
+    });
+    found.clone()
 }
 
 /// The first of `words` that `fits`. Several are tried at once, since each takes a twentieth of a

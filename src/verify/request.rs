@@ -22,6 +22,9 @@ pub struct Request<'a> {
     pub identical_slots: Option<[u64; 2]>,
     /// SHA-256 of the filesystem in slot A if it is known: the filesystem is not hashed then.
     pub root_sha256: Option<[u8; 32]>,
+    /// The offset (bytes) of the data partition of an image that was judged before, but for the
+    /// bootstrap Artifact in that partition: of everything else nothing is judged again.
+    pub judged_except_bootstrap: Option<u64>,
     /// The SHA-256 of the files with private keys that the golden image has, if it is known: others
     /// are errors then.
     pub golden_keys: Option<BTreeSet<[u8; 32]>>,

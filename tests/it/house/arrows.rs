@@ -171,6 +171,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "image/source/xz.rs",
             "image/table/gpt.rs",
             "boot/uboot/environment.rs",
+            "convert/judged.rs",
             "convert/write_log.rs",
             "verify/table.rs",
             "verify/relations/raspberry_pi.rs",
