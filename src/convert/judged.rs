@@ -310,7 +310,7 @@ mod tests {
     #[test]
     fn what_passes_by_in_two_chunks_stays_unknown() {
         let start = 2 * MIB;
-        let known = judged(parts(), &[start..start + 3000]);
+        let known = judged(parts(), std::slice::from_ref(&(start..start + 3000)));
         known.compare(start, &chunk(&[0; 2999])).unwrap();
         known.compare(start + 2999, &chunk(&[0; 5000])).unwrap();
         assert!(!known.is_written());

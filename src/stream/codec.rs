@@ -349,32 +349,41 @@ fn xz(chunk: &[u8], level: u32, frame: &mut Vec<u8>) -> io::Result<()> {
 
 /// A level and its compressor.
 type ZstdCompressor = (u32, zstd::bulk::Compressor<'static>);
-/// A decompressor, and the longest output so far.
-type ZstdDecompressor = (zstd::bulk::Decompressor<'static>, Vec<u8>);
 
 thread_local! {
     /// The last compressor of this thread, because setting one up for each frame would take a tenth
     /// of the time. Frames do not affect each other.
     static ZSTD: RefCell<Option<ZstdCompressor>> = const { RefCell::new(None) };
     /// What verifies frames.
-    static UNZSTD: RefCell<Option<ZstdDecompressor>> = const { RefCell::new(None) };
+    static UNZSTD: RefCell<Option<zstd::bulk::Decompressor<'static>>> =
+        const { RefCell::new(None) };
+    /// Output of either, as long as the longest so far.
+    static OUTPUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Calls `f` with `len` bytes of [`OUTPUT`].
+fn with_output<T>(len: usize, f: impl FnOnce(&mut [u8]) -> io::Result<T>) -> io::Result<T> {
+    OUTPUT.with_borrow_mut(|output| {
+        output.resize(output.len().max(len), 0);
+        f(&mut output[..len])
+    })
 }
 
 /// Fails unless `frame` decompresses to `chunk`.
 fn verify_zstd(frame: &[u8], chunk: &[u8]) -> io::Result<()> {
     UNZSTD.with_borrow_mut(|kept| {
-        let (decompressor, buffer) = match kept.take() {
+        let decompressor = match kept.take() {
             Some(known) => kept.insert(known),
-            None => kept.insert((zstd::bulk::Decompressor::new()?, Vec::new())),
+            None => kept.insert(zstd::bulk::Decompressor::new()?),
         };
-        buffer.resize(buffer.len().max(chunk.len()), 0);
-        let plain = &mut buffer[..chunk.len()];
-        let len = decompressor.decompress_to_buffer(frame, plain)?;
-        if plain[..len] == *chunk {
-            Ok(())
-        } else {
-            Err(io::Error::other("it decompresses to other bytes"))
-        }
+        with_output(chunk.len(), |plain| {
+            let len = decompressor.decompress_to_buffer(frame, plain)?;
+            if plain[..len] == *chunk {
+                Ok(())
+            } else {
+                Err(io::Error::other("it decompresses to other bytes"))
+            }
+        })
     })
 }
 
@@ -389,11 +398,14 @@ fn zstd(chunk: &[u8], level: u32, frame: &mut Vec<u8>) -> io::Result<()> {
                 kept.insert((level, compressor))
             }
         };
-        frame.clear();
-        // What is not written to takes no memory.
-        frame.reserve_exact(zstd::zstd_safe::compress_bound(chunk.len()));
-        compressor.compress_to_buffer(chunk, frame)?;
-        Ok(())
+        with_output(zstd::zstd_safe::compress_bound(chunk.len()), |out| {
+            let len = compressor.compress_to_buffer(chunk, out)?;
+            frame.clear();
+            // Frames stay in memory: without spare capacity.
+            frame.reserve_exact(len);
+            frame.extend_from_slice(&out[..len]);
+            Ok(())
+        })
     })
 }
 
