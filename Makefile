@@ -11,7 +11,7 @@ GOLDEN :=
 QUICK :=
 FILTER :=
 
-.PHONY: build help check demo setup test test-boot test-fleet test-packages test-sbom bench lint msrv deny fuzz clean
+.PHONY: build help check demo setup test test-boot test-fleet test-packages test-sbom bench bench-fleet lint msrv deny fuzz clean
 
 ## build       the command as one static file, for any Linux of this architecture (the default)
 build:
@@ -72,6 +72,13 @@ bench:
 	$(MAKE) build
 	$(STATIC) cargo build --locked --release --target $(HOST) --example compress
 	QUICK=$(QUICK) scripts/bench.sh $(GOLDSMITH) $(dir $(GOLDSMITH))examples/compress
+
+## bench-fleet  measures fleets of 1 to 64 boards and writes docs/fleet.md (BOARDS="1 2 4": these numbers); needs 30 GB of disk, and
+##             leaves out fleets that have no room
+bench-fleet:
+	scripts/setup.sh bench
+	$(MAKE) build
+	scripts/bench/fleet.py $(GOLDSMITH) "$$(fixtures/golden.sh mini)" target/bench-fleet docs/fleet.md
 
 ## fuzz        each fuzz target for FUZZ_SECONDS (30); needs cargo-fuzz
 fuzz:

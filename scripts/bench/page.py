@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+from bench_text import put, seconds, table
 from plot import plot
 
 RESULTS, PAGE = Path(sys.argv[1]), Path(sys.argv[2])
@@ -27,15 +28,6 @@ def best(group, **wanted):
             if key not in found or row["wall"] < found[key]["wall"]:
                 found[key] = row
     return found
-
-
-def table(head, rows):
-    lines = ["| " + " | ".join(head) + " |", "| " + " | ".join("---" for _ in head) + " |"]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
-
-
-def seconds(value):
-    return f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
 def mib(value):
@@ -113,16 +105,12 @@ def machine():
 
 
 def main():
-    page = PAGE.read_text()
     have = {row["group"] for row in DATA["results"]} | ({"delta"} if DATA.get("delta") else set())
     parts = {"machine": machine}
     needs = {ratios: "goldsmith", details: "goldsmith", series: "series", inputs: "inputs", cache: "cache", delta: "delta"}
     parts |= {part.__name__: part for part, group in needs.items() if group in have}
     for name, part in parts.items():
-        begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
-        before, rest = page.split(begin, 1)
-        page = before + begin + part() + "\n" + end + rest.split(end, 1)[1]
-    PAGE.write_text(page)
+        put(PAGE, name, part())
 
 
 main()

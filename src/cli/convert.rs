@@ -36,6 +36,9 @@ pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
             cache: cache.as_ref(),
         };
         let conversion = convert::convert(request, input, &args.input.output_dir, options)?;
+        if let Some(cache) = &cache {
+            cache.report_usage(&*report);
+        }
         Ok((conversion, cache.map(|cache| cache.usage())))
     })?;
     drop(report);

@@ -21,7 +21,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 /// Length of the digest before a frame (bytes).
@@ -59,10 +59,16 @@ pub struct Cache {
     /// Maximum total size of all frames (bytes).
     max_size: u64,
     state: Mutex<State>,
+    /// Frames that are being compressed.
+    flights: Mutex<HashMap<Key, Arc<Flight>>>,
     /// Locked shared for the lifetime of the cache; a conversion that gets the exclusive lock may
     /// remove leftovers.
     _lock: File,
 }
+
+/// A frame that is being compressed: locked by the thread that does it, which leaves the frame here
+/// if others wait for it.
+type Flight = Mutex<Option<Vec<u8>>>;
 
 #[derive(Debug, Default)]
 struct State {
@@ -122,6 +128,7 @@ impl Cache {
             dir: dir.to_owned(),
             max_size,
             state: Mutex::new(state),
+            flights: Mutex::default(),
             _lock: lock,
         };
         cache.make_room(&mut cache.state(), 0);
@@ -181,44 +188,56 @@ impl Cache {
         }
     }
 
-    /// The frame of `plain`, from the cache or compressed now.
+    /// The frame of `plain`, from the cache or compressed now. Threads that need the same frame at
+    /// the same time wait for the first of them.
     ///
     /// # Errors
     /// Errors of the compressor.
     pub(crate) fn frame(&self, codec: Codec, plain: &[u8]) -> io::Result<Vec<u8>> {
         let key = self.key(codec, plain)?;
-        let len = plain.len() as u64;
         if let Some(frame) = self.find(&key) {
-            let usage = &mut self.state().usage;
-            usage.reused_frames += 1;
-            usage.reused_bytes += len;
+            self.count_reused(plain);
+            return Ok(frame);
+        }
+        let flight = Arc::clone(self.flights().entry(key).or_default());
+        let mut made = flight.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have compressed it since.
+        if let Some(frame) = made.clone().or_else(|| self.find(&key)) {
+            self.flights().remove(&key);
+            self.count_reused(plain);
             return Ok(frame);
         }
         let frame = codec.compress_verified(plain)?;
         {
             let usage = &mut self.state().usage;
             usage.compressed_frames += 1;
-            usage.compressed_bytes += len;
+            usage.compressed_bytes += plain.len() as u64;
         }
         if let Err(e) = self.store(&key, &frame) {
             self.state().fault.get_or_insert_with(|| e.to_string());
         }
+        self.flights().remove(&key);
+        if Arc::strong_count(&flight) > 1 {
+            *made = Some(frame.clone());
+        }
         Ok(frame)
+    }
+
+    fn count_reused(&self, plain: &[u8]) {
+        let usage = &mut self.state().usage;
+        usage.reused_frames += 1;
+        usage.reused_bytes += plain.len() as u64;
+    }
+
+    fn flights(&self) -> MutexGuard<'_, HashMap<Key, Arc<Flight>>> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reports how many frames were found, and what went wrong; nothing if none were needed.
     pub fn report_usage(&self, report: &dyn Report) {
+        self.report_faults(report);
         let dir = self.dir.display();
-        if let Some(fault) = &self.state().fault {
-            report.warn(&format!("the cache {dir} could not store a frame: {fault}"));
-        }
         let usage = self.usage();
-        if usage.damaged_frames > 0 {
-            report.warn(&format!(
-                "{} frames in the cache {dir} were damaged and compressed again",
-                usage.damaged_frames
-            ));
-        }
         let all = usage.reused_frames + usage.compressed_frames;
         if all > 0 {
             report.note(&format!(
@@ -228,6 +247,21 @@ impl Cache {
                 human(usage.reused_bytes + usage.compressed_bytes),
                 human(usage.size),
                 human(self.max_size)
+            ));
+        }
+    }
+
+    /// Reports what went wrong.
+    pub fn report_faults(&self, report: &dyn Report) {
+        let dir = self.dir.display();
+        if let Some(fault) = &self.state().fault {
+            report.warn(&format!("the cache {dir} could not store a frame: {fault}"));
+        }
+        let usage = self.usage();
+        if usage.damaged_frames > 0 {
+            report.warn(&format!(
+                "{} frames in the cache {dir} were damaged and compressed again",
+                usage.damaged_frames
             ));
         }
     }

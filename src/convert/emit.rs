@@ -12,7 +12,7 @@ use crate::convert::outputs::{Outputs, Pending};
 use crate::convert::write_log::WriteLog;
 use crate::image::output::container::{self, Container, MirroredRange};
 use crate::image::output::sparse_file::{copy_within, write_content, write_sparse};
-use crate::image::output::{BlockMap, MappedRange, RangeHasher, range_digests};
+use crate::image::output::{BlockMap, KnownDigests, MappedRange, RangeHasher, range_digests};
 use crate::plan::layout::Layout;
 use crate::report::Report;
 use crate::stream::{ChunkLengths, Codec, Compression, Content, ReadAt};
@@ -77,6 +77,8 @@ pub(crate) struct Emission<'a> {
     pub(crate) jobs: usize,
     /// Frames of earlier conversions.
     pub(crate) cache: Option<&'a Cache>,
+    /// Digests of block maps that conversions of the same golden image share.
+    pub(crate) known_digests: Option<&'a KnownDigests>,
     /// Receives progress.
     pub(crate) report: &'a dyn Report,
 }
@@ -189,7 +191,7 @@ struct RootOutputs<'a, 'f> {
     /// The root filesystem as a file of its own.
     rootfs: Option<&'a Pending>,
     /// The digests of the block map.
-    hasher: Option<&'a mut RangeHasher>,
+    hasher: Option<&'a mut RangeHasher<'f>>,
 }
 
 impl Emission<'_> {
@@ -216,7 +218,8 @@ impl Emission<'_> {
             None => None,
         };
         let slot = stream.as_ref().map(FrameStream::position);
-        let mut hasher = self.block_map.then(|| RangeHasher::new(self.disk.root));
+        let hasher = || RangeHasher::new(self.disk.root, self.known_digests);
+        let mut hasher = self.block_map.then(hasher);
         let (root_sha256, payload) = self.write_artifact(
             &artifact,
             RootOutputs {
@@ -233,7 +236,7 @@ impl Emission<'_> {
             let data = data(&root_sha256)?;
             self.finish_image(image, stream.as_mut().zip(slot), &data)?;
             block_map = hasher
-                .map(|hasher| self.disk.block_map(&hasher.finish(), &data))
+                .map(|hasher| self.disk.block_map(&hasher.finish()?, &data))
                 .transpose()
                 .context("making the block map")?;
         }

@@ -16,6 +16,7 @@ mod publish;
 mod record;
 mod rehearsal;
 mod reworded;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -24,11 +25,12 @@ mod write_log;
 pub use layout::{DiskLayout, lay_out};
 use record::UpdateFacts;
 pub use record::{Record, read_record};
+pub use shared::SharedWork;
 pub use write::WriteOptions;
 
 use crate::artifact::{Offer, Signed};
 use crate::doctor::{self, Finding, System};
-use crate::edit::{self, Edited, SharedEdits, StagedDir};
+use crate::edit::{self, Edited, StagedDir};
 use crate::golden::Golden;
 use crate::image::source::InputImage;
 use crate::plan::hooks::Stage;
@@ -53,8 +55,8 @@ pub struct Request<'a> {
     pub upgrade_from: Option<(&'a Path, &'a Value)>,
     /// Whether warnings are errors.
     pub strict: bool,
-    /// Edits that conversions of the same golden image share.
-    pub shared: Option<&'a SharedEdits>,
+    /// What conversions of the same golden image share.
+    pub shared: Option<&'a SharedWork>,
     /// Receives progress and notes.
     pub report: &'a dyn Report,
 }
@@ -123,7 +125,7 @@ fn prepare_read(request: &Request, mut golden: Golden, verify: bool) -> Result<P
     // Reported at once: an error of the edits is easier to understand after them.
     plan.notes.iter().for_each(|note| request.report.note(note));
     let (mut edited, staged) = edit(request, &plan, &golden)?;
-    edited.warnings.extend(left_behind(&plan, &edited));
+    edited.warnings.extend(left_behind(request, &plan, &edited));
     let read = golden.disk.read_errors.check();
     read.context("reading the files of the golden image")
         .map_err(|error| golden.or_input_changed(error))?;
@@ -173,8 +175,10 @@ pub fn examine(request: &Request, input: InputImage) -> Result<Vec<Finding>> {
 }
 
 /// Warnings about what the edited filesystems bring to every device.
-fn left_behind(plan: &Plan, edited: &Edited) -> Vec<String> {
-    doctor::warnings(&doctor::system(&of_edited(plan, edited)))
+fn left_behind(request: &Request, plan: &Plan, edited: &Edited) -> Vec<String> {
+    let mut system = of_edited(plan, edited);
+    system.tried = request.shared.map(|shared| &shared.tried);
+    doctor::warnings(&doctor::system(&system))
 }
 
 /// The system that devices will have.
@@ -226,13 +230,9 @@ pub fn convert_golden(
     options: WriteOptions,
 ) -> Result<Conversion> {
     let prepared = prepare_read(request, golden, options.verify)?;
-    let written = write::write(prepared, dir, options, request.report)?;
-    let checked = check::check(written, options, request.report)?;
-    let conversion = publish::publish(checked, options.jobs, request.report)?;
-    if let Some(cache) = options.cache {
-        cache.report_usage(request.report);
-    }
-    Ok(conversion)
+    let written = write::write(prepared, dir, options, request)?;
+    let checked = check::check(written, options, request)?;
+    publish::publish(checked, options.jobs, request.report)
 }
 
 impl Prepared {
@@ -307,7 +307,8 @@ fn edit(request: &Request, plan: &Plan, golden: &Golden) -> Result<(Edited, Vec<
     let changed = |error| golden.or_input_changed(error);
     let before = hooks(Stage::BeforeEdits, &[])?;
     request.report.step("editing the filesystems", None);
-    let integrated = edit::apply(plan, golden, &dirs(&before), request.shared).map_err(changed)?;
+    let shared = request.shared.map(|shared| &shared.edits);
+    let integrated = edit::apply(plan, golden, &dirs(&before), shared).map_err(changed)?;
     let after = hooks(Stage::AfterEdits, &integrated.paths())?;
     let edited = integrated
         .finish(plan, golden, &dirs(&after))

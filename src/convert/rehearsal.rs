@@ -59,6 +59,7 @@ pub(super) fn rehearse(prepared: &Prepared, verify: bool, request: &Request) -> 
         artifact_report: Some(&artifact),
         root_sha256: Some(NO_DIGEST),
         identical_slots: copies.then_some([layout.root_a.start, layout.root_b.start]),
+        searched: request.shared.map(|shared| &shared.searched),
         ..verify::Request::default()
     };
     let outcome = verify::image(&planned, &checks);

@@ -1,18 +1,17 @@
 //! Writes the results of a conversion, under temporary names.
 
-use super::Prepared;
 use super::emit::{
     DiskParts, Emission, OutputFormat, OutputNames, WrittenOutputs, common_chunk_lengths,
 };
 use super::layout::Images;
 use super::outputs::Outputs;
+use super::{Prepared, Request};
 use crate::compress::cache::Cache;
 use crate::compress::parallel::threads;
 use crate::image::output::container::Container;
 use crate::plan::Plan;
 use crate::plan::output::ImageForm;
 use crate::problem::Problem;
-use crate::report::Report;
 use crate::stream::Content;
 use anyhow::Result;
 use std::path::Path;
@@ -80,8 +79,9 @@ pub(super) fn write(
     mut prepared: Prepared,
     dir: &Path,
     options: WriteOptions,
-    report: &dyn Report,
+    request: &Request,
 ) -> Result<WrittenConversion> {
+    let report = request.report;
     let outputs = Outputs::new(dir)?;
     let unpartitioned = prepared.unpartitioned()?;
     let Images { root, boot } = std::mem::take(&mut prepared.images);
@@ -100,6 +100,7 @@ pub(super) fn write(
         signer: plan.signer.as_ref(),
         jobs: options.jobs,
         cache: options.cache,
+        known_digests: request.shared.map(|shared| &shared.digests),
         report,
     };
     let codecs = emission.codecs();

@@ -39,7 +39,7 @@ mod table;
 
 pub use finding::{CheckGroup, Finding, Location, Log, Outcome, Severity};
 pub use relations::{key_files, missing_libraries, required_on_data};
-pub use request::Request;
+pub use request::{Request, SearchedFiles};
 
 use crate::image::table::DiskId;
 use crate::stream::Source;

@@ -216,3 +216,30 @@ fn root_leaves_nothing_in_directories_of_others() {
     );
     assert!(!home.path().join(".cache").exists());
 }
+
+#[test]
+fn threads_that_need_the_same_frame_compress_it_once() {
+    let dir = tempfile::tempdir().unwrap();
+    // With room for the frames, and without.
+    for size in [1 << 20, 0] {
+        let cache = Cache::open(&dir.path().join(size.to_string()), size).unwrap();
+        let codec = Codec::new(Compression::Xz, None).unwrap();
+        let plain = chunk(1);
+        let barrier = std::sync::Barrier::new(8);
+        let all: Vec<Vec<u8>> = std::thread::scope(|scope| {
+            let work = || {
+                barrier.wait();
+                cache.frame(codec, &plain).unwrap()
+            };
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(work)).collect();
+            let frames = threads.into_iter().map(|thread| thread.join().unwrap());
+            frames.collect()
+        });
+        assert!(all.iter().all(|frame| *frame == all[0]));
+        assert_eq!(codec.compress(&plain).unwrap(), all[0]);
+        if size > 0 {
+            assert_eq!(counts(&cache), (7, 1, 0));
+        }
+        assert!(cache.flights().is_empty());
+    }
+}

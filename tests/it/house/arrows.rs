@@ -118,7 +118,7 @@ const MAP: &[(&str, &str)] = &[
     // Many conversions, each with a configuration of its own.
     (
         "fleet",
-        "compress config convert digest edit golden image/source input_file lock plan problem \
+        "compress config convert digest golden image/source input_file lock plan problem \
          report repository stream tree units",
     ),
     (
