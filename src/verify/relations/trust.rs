@@ -230,8 +230,10 @@ mod tests {
 
     #[test]
     fn files_of_the_same_bytes_are_searched_once() {
-        let key = b"-----BEGIN RSA PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG\n";
-        let source = unchanging(key.to_vec());
+        let line = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj\n";
+        let (label, lines) = ("RSA PRIVATE KEY-----\n", line.repeat(3));
+        let key = format!("-----BEGIN {label}{lines}-----END {label}").into_bytes();
+        let source = unchanging(key.clone());
         let [one, twin] = [&source, &source].map(|source| Content::whole(Arc::clone(source)));
         let searched = SearchedFiles::default();
         let found = private_key_in(&one, Some(&searched));
@@ -239,13 +241,13 @@ mod tests {
         let entry = searched.entry(&twin, 0..twin.len()).unwrap();
         assert!(!entry.is_new && entry.value.get().is_some());
         // What is known is believed.
-        let other = Content::whole(unchanging(key.to_vec()));
+        let other = Content::whole(unchanging(key.clone()));
         let entry = searched.entry(&other, 0..other.len()).unwrap();
         entry.value.set(None).unwrap();
         assert!(private_key_in(&other, Some(&searched)).is_none());
         assert!(private_key_in(&other, None).is_some());
         // Bytes of another file are searched in any case.
-        let plain = Content::bytes(*key);
+        let plain = Content::bytes(key);
         assert!(private_key_in(&plain, Some(&searched)).is_some());
     }
 }
