@@ -89,7 +89,11 @@ fn targets_have_the_bytes_of_single_conversions() {
         left,
         ["atlas-lab", "atlas-plain", "boreas-lab", "boreas-plain"]
     );
-    // What is there already is made again as it was, with a cache that stays.
+    again_with_a_cache(dir);
+}
+
+/// What is there already is made again as it was, with a cache that stays.
+fn again_with_a_cache(dir: &Path) {
     let again = [
         "convert",
         "fleet.toml",
