@@ -24,6 +24,8 @@ cmdline=/proc/cmdline
 me=${0##*/}
 # shellcheck source=configs/device/common/bootenv-common.sh
 . "${0%/*}/../common/bootenv-common.sh"
+# shellcheck source=configs/device/common/flush.sh
+. "${0%/*}/../common/flush.sh"
 header='# GRUB Environment Block'
 clean_sum=eba0a3647c8f60f467b15873c9cc87dbac22f928e6e4264f23f1020163498c6e
 
@@ -138,7 +140,7 @@ sum_is_right() {
 put() {
     [ "$(stat -L -c %s "$1" 2>/dev/null)" = ${#2} ] || true 2>/dev/null >"$1" || return 1
     printf '%s' "$2" 2>/dev/null 1<>"$1" || return 1
-    sync -f "$1" 2>/dev/null || sync
+    flush "$1"
 }
 
 # write_copy N ENTRIES

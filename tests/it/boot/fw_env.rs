@@ -53,6 +53,7 @@ fn the_contract_of_the_tools_for_u_boot_holds() {
             (device.writes(), device.pair().believed()),
             (1, Some(Values::pending(Slot::B)))
         );
+        assert_eq!(device.flushed(), [device.copy(1)]);
         assert_eq!(device.set(&["upgrade_available", "0"], ""), fine(""));
         assert_eq!(device.pair().believed(), Some(Values::committed(Slot::B)));
         assert_eq!(
@@ -410,7 +411,7 @@ fn hook(shell: &[&str], flavor: &str, files: &[&str], before: &str) -> (String, 
     )
     .unwrap();
     fs::write(dir.path().join("boot/mender-slot.env"), before).unwrap();
-    let text = include_str!("../../../configs/device/u-boot/slot-env.sh");
+    let text = goldsmith::boot::common::tools::slot_env();
     let moved = text
         .replace("root=\n", &format!("root={here}\n"))
         .replace("=/etc/default/mender-slot", &format!("={here}/settings"));

@@ -49,6 +49,12 @@ fn the_contract_with_the_client_holds() {
             "upgrade_available=1\nmender_boot_part=3\nmender_boot_part_hex=3\nbootcount=0\n";
         assert_eq!(device.set(&["-s", "-"], install), fine(""));
         assert_eq!(device.writes(), 6);
+        let files = ["lock", "env", "lock"].into_iter();
+        let written = [2, 1].map(|copy| {
+            let dir = device.env().join(format!("mender_grubenv{copy}"));
+            files.clone().map(move |name| dir.join(name))
+        });
+        assert!(device.flushed().into_iter().eq(written.into_iter().flatten()));
         device.check(Values::pending(Slot::B));
         assert_eq!(device.set(&["upgrade_available", "0"], ""), fine(""));
         device.check(Values::committed(Slot::B));

@@ -100,10 +100,7 @@ struct Broken {
 const BROKEN: [Broken; 9] = [
     Broken {
         what: "the cache of the medium is not emptied",
-        edits: &[(
-            r#"sync -f "$boot" && sync "$boot/config.txt""#,
-            r#"sync -f "$boot""#,
-        )],
+        edits: &[("    sync \"$1\" 2>/dev/null\n", "")],
         seen: |seen| !seen.no_start.is_empty(),
     },
     Broken {

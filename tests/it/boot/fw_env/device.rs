@@ -8,10 +8,14 @@ use std::fs;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-/// Takes the place of `sync`: at the call whose number is in `cut` it damages the file just written
-/// and kills the tool.
+/// Takes the place of `sync`: at the call for a filesystem whose number is in `cut` it damages the
+/// file just written and kills the tool; those for a file are counted.
 pub(super) const POWER: &str = r#"#!/bin/sh
 here=${0%/*}
+if [ "$1" != -f ]; then
+    echo "$1" >>"$here/flushed"
+    exit 0
+fi
 file=$2
 read -r count <"$here/count"
 count=$((count + 1))

@@ -23,7 +23,7 @@ keep() { n=$(($(cat "$here/count") + 1)); echo $n >"$here/count"; /bin/cp "$1" "
 case $me in
     sync)
         case $1 in
-            -f) log all - ;;
+            -f) if inside "$2"; then log all -; fi ;;
             *) if inside "$1"; then log flush "$inside"; fi ;;
         esac ;;
     cp)
