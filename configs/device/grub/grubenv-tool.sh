@@ -143,13 +143,30 @@ put() {
     flush "$1"
 }
 
+# put_env FILE BLOCK: as put. GRUB mends what the power left half written, but only the variables that it knows. So where the second
+# sector changes, the block has no first line, without which GRUB leaves it alone, until that sector is on the medium.
+put_env() {
+    head=$(printf '%.512s.' "$2")
+    rest=${2#"${head%.}"}
+    none=$(printf '%.512s' "$filling")
+    if read_block "$1"; then
+        case $block in *"$rest")
+            put "$1" "$2"
+            return ;;
+        esac
+        head=$(printf '%.512s.' "$block")
+        put "$1" "$none${block#"${head%.}"}" || return 1
+    fi
+    put "$1" "$none$rest" && put "$1" "$2"
+}
+
 # write_copy N ENTRIES
 write_copy() {
     copy=$dir/mender_grubenv$1
     block "$2" || return 1
     new=$block
     [ -d "$copy" ] || mkdir "$copy" || return 1
-    put "$copy/lock" "$lock_taken" && put "$copy/env" "$new" && put "$copy/lock" "$lock_clean" || return 1
+    put "$copy/lock" "$lock_taken" && put_env "$copy/env" "$new" && put "$copy/lock" "$lock_clean" || return 1
     sum_is_right "$1" || put "$copy/lock.sha256sum" "$clean_sum  lock$nl"
 }
 

@@ -1,5 +1,5 @@
-//! The scripts of the device that write what a start depends on: the environment tools, one for each
-//! way to keep the environment, and others, with the parts that they share.
+//! The scripts of the device that write what a start depends on: the environment tools, one for
+//! each way to keep the environment, and others, with the parts that they share.
 
 use super::fill_template;
 use crate::tree::edit::EditError;

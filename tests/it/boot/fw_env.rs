@@ -6,14 +6,14 @@ mod device;
 
 use crate::boot::env_tools::{SHELLS, fine};
 use crate::support::{must, run, scratch, tool};
-use device::{Device, each_shell, variables};
+use device::{Device, each_shell};
 use goldsmith::boot::state::{Cut, Environment as _, Slot, Values};
 use goldsmith::boot::state::{SerialCopy, SerialPair};
 use goldsmith::boot::uboot::environment::{SIZE, decode, encode};
 use std::fs;
 use std::process::Command;
 
-pub(crate) use device::{bytes, install_tools, read};
+pub(crate) use device::{bytes, factory, install_text, install_tools, read, variables};
 
 #[test]
 fn the_contract_of_the_tools_for_u_boot_holds() {

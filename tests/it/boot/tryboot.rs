@@ -2,60 +2,22 @@
 //! firmware: their contract with the update client, and all orders of events with the power failing
 //! between any two writes.
 
-mod choices;
 mod converted;
 mod device;
-mod driver;
-mod fat;
 mod firmware;
 mod judge;
+mod on_a_board;
+mod packages;
+mod recorded;
 mod story;
 
 use crate::boot::env_tools::{Answer, SHELLS, fine};
-use crate::support::{scratch, tool};
-use device::{Device, Op, World, apply};
-use driver::Driver;
-use fat::Disk;
+use crate::boot::medium::driver::Driver;
+use crate::boot::medium::op::{Op, apply};
+use device::{Device, World};
 use goldsmith::boot::common::tools::tryboot_env;
 use goldsmith::boot::state::Slot;
-use std::fs::File;
-use std::path::PathBuf;
-use std::process::Command;
 use story::{Limits, Seen, Stories, first};
-
-/// `fsck.vfat`, which the units of a start run on the boot partition.
-struct Fsck {
-    dir: tempfile::TempDir,
-    program: Option<PathBuf>,
-}
-
-impl Fsck {
-    fn new() -> Self {
-        Self {
-            dir: scratch(),
-            program: tool("fsck.vfat"),
-        }
-    }
-
-    /// A medium after `fsck.vfat -a`; the same where that is not installed.
-    fn run(&self, disk: &Disk) -> Disk {
-        let Some(program) = &self.program else {
-            return disk.clone();
-        };
-        let path = self.dir.path().join("medium");
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .unwrap();
-        disk.write_to(&file).unwrap();
-        let output = Command::new(program).arg("-a").arg(&path).output().unwrap();
-        assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
-        disk.reread(&file).unwrap()
-    }
-}
 
 /// What every run of the tests looks at; `TRYBOOT_DEPTH` is for more events in a row.
 fn limits() -> Limits {
@@ -118,11 +80,11 @@ const BROKEN: [Broken; 9] = [
         what: "a directory is named before its files are on the medium",
         edits: &[
             (
-                "\"$dir/cmdline.txt\" || return 1\n    flush || return 1\n",
+                "\"$dir/cmdline.txt\" || return 1\n    flush \"$boot/config.txt\" || return 1\n",
                 "\"$dir/cmdline.txt\" || return 1\n",
             ),
             (
-                r#"cp "$state.set" "$dir/set.txt" && flush || return 1"#,
+                r#"cp "$state.set" "$dir/set.txt" && flush "$boot/config.txt" || return 1"#,
                 r#"cp "$state.set" "$dir/set.txt""#,
             ),
         ],

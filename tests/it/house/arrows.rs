@@ -94,7 +94,7 @@ const MAP: &[(&str, &str)] = &[
     ("dpkg", "deb digest problem shell stamp stream tree"),
     (
         "edit",
-        "boot bundle digest dpkg golden keyfile plan platform problem shell stamp stream tree units",
+        "boot boot/common bundle digest dpkg golden keyfile plan platform problem shell stamp stream tree units",
     ),
     // Outputs: written, checked and published; verified; flashed.
     (

@@ -1,6 +1,6 @@
 //! What is mounted where: the boot partition among several, and files that a mount would hide.
 
-use super::boards::{SMALL, again, fine, golden, refused, run, text, write};
+use super::boards::{SMALL, again, fine, golden, image, refused, run, text, write};
 use crate::support::images;
 use crate::support::{must, tool};
 use std::fs;
@@ -109,8 +109,11 @@ fn the_boot_partition_is_checked_where_the_program_is() {
     let at = dir.path();
     let pass = |said: &str| {
         fine(at, &format!("convert {SMALL} golden.img"));
-        let image = format!("{}?offset={}", at.join("out/r1.img").display(), 9 << 20);
-        let fstab = must(tool("debugfs").unwrap(), &[&"-R", &"cat /etc/fstab", &image]);
+        let image = format!("{}?offset={}", image(at).display(), 9 << 20);
+        let fstab = must(
+            tool("debugfs").unwrap(),
+            &[&"-R", &"cat /etc/fstab", &image],
+        );
         let line = fstab.lines().find(|line| line.contains("/boot/efi"));
         let line = line.unwrap_or_else(|| panic!("{fstab}\n{said}"));
         line.split_whitespace().nth(5).unwrap().to_owned()
