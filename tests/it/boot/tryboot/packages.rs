@@ -62,6 +62,8 @@ fn kernel(at: &Path, version: &str) {
     ] {
         write(at, &name, format!("{what} of {version}\n"));
     }
+    let packed = "CONFIG_RD_GZIP=y\nCONFIG_RD_ZSTD=y\n";
+    write(at, &format!("boot/config-{version}"), packed);
 }
 
 /// The replica, as a card.
