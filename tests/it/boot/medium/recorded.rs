@@ -25,7 +25,7 @@ pub(crate) const MORE: u32 = 16;
 pub(crate) enum Logged {
     /// A step ends.
     Step,
-    Write(u32, [u8; SECTOR]),
+    Write(u32, Box<[u8; SECTOR]>),
     Flush,
 }
 
@@ -46,7 +46,11 @@ pub(crate) struct Compared {
 /// The entries of a log; `marker` is the sector that is written at borders of steps.
 pub(crate) fn parse(log: &[u8], marker: u32) -> Vec<Logged> {
     let number = |at: usize| u64::from_le_bytes(log[at..at + 8].try_into().unwrap());
-    assert_eq!(number(0), 0x6a73_6677_7368_72, "the magic number of a log");
+    assert_eq!(
+        number(0),
+        0x006a_7366_7773_6872,
+        "the magic number of a log"
+    );
     assert_eq!(log[24..28], 512_u32.to_le_bytes(), "its sectors");
     let mut out = Vec::new();
     let mut at = SECTOR;
@@ -57,11 +61,11 @@ pub(crate) fn parse(log: &[u8], marker: u32) -> Vec<Logged> {
         assert_eq!(flags & !3, 0, "neither discarded nor marked");
         let sectors = u32::try_from(sector).unwrap()..;
         for (sector, _) in sectors.zip(0..count) {
-            let bytes = log[at..at + SECTOR].try_into().unwrap();
+            let bytes: [u8; SECTOR] = log[at..at + SECTOR].try_into().unwrap();
             at += SECTOR;
             out.push(match sector == marker {
                 true => Logged::Step,
-                false => Logged::Write(sector, bytes),
+                false => Logged::Write(sector, Box::new(bytes)),
             });
         }
         if flags & 1 != 0 {
@@ -164,7 +168,7 @@ fn follow<'l>(
                         return Err(format!("sector {sector} is written as {}", text(bytes)));
                     }
                     seen.writes += 1;
-                    medium.put(*sector, Arc::new(*bytes));
+                    medium.put(*sector, Arc::new(**bytes));
                 } else {
                     seen.others += 1;
                 }
@@ -205,7 +209,7 @@ mod tests {
         apply(&mut driver, &steps[0][0]);
         let mut logged = vec![Logged::Step];
         let all = driver.pending.iter();
-        logged.extend(all.map(|(sector, bytes)| Logged::Write(*sector, **bytes)));
+        logged.extend(all.map(|(sector, bytes)| Logged::Write(*sector, Box::new(**bytes))));
         logged.extend([Logged::Flush, Logged::Step]);
         (start, steps, logged)
     }

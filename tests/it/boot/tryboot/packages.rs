@@ -28,6 +28,10 @@ done
 exec /bin/dd "$@"
 "#;
 
+/// A mailbox that takes the flag for a trial.
+const MAILBOX: &str = "#!/bin/sh\n\
+    echo 0x0000001c 0x80000000 0x00038064 0x00000004 0x80000004 0x0000000$4 0x00000000\n";
+
 /// A hook that must not run any more.
 const DIVERTED: &str = "#!/bin/sh\n: >/not-diverted\n";
 
@@ -95,9 +99,8 @@ fn card(at: &Path, debian: &Path) {
     ] {
         program(&root, name, DIVERTED);
     }
-    for name in ["usr/bin/vcmailbox", "usr/sbin/fsck.vfat"] {
-        program(&root, name, "#!/bin/sh\n");
-    }
+    program(&root, "usr/sbin/fsck.vfat", "#!/bin/sh\n");
+    program(&root, "usr/bin/vcmailbox", MAILBOX);
     kernel(&root, OLD);
     write(&root, &format!("boot/initrd.img-{OLD}"), "initrd");
     let fstab = "PARTUUID=4e639091-02 / ext4 defaults 0 1\n\
