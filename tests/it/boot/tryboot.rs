@@ -9,6 +9,7 @@ mod driver;
 mod fat;
 mod firmware;
 mod judge;
+mod pi_os;
 mod story;
 
 use crate::boot::env_tools::{Answer, SHELLS, fine};
