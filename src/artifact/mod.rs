@@ -50,6 +50,7 @@ mod sign;
 mod tar;
 mod write;
 
+pub use self::tar::archive as tar_of;
 pub use crate::bundle::ClientVersion;
 pub use clients::{Demands, TOO_LARGE, unreadable};
 pub use meta::{ChecksumKey, Meta, ROOTFS, SoftwareVersion, StateScript};

@@ -503,6 +503,16 @@ keys! {
         /// Whether to write a block map next to a raw or compressed image, so that flashing skips
         /// empty blocks.
         bmap: bool => Flag { default "true" }
+        /// Whether to write an archive for Raspberry Pi's provisioner: `image.json`, which
+        /// describes the image, and its partitions. See
+        /// [raspberry-pi.md](raspberry-pi.md#provisioning).
+        idp: Option<bool> => Flag { unset "`false`", like "true" }
+        /// Whether to write a manifest for Raspberry Pi Imager: an entry of its list of systems, by
+        /// which it offers the image together with settings for users and networks.
+        imager: Option<bool> => Flag { unset "`false`", like "true" }
+        /// With `output.imager`, the address of the directory from which the imager takes the
+        /// image.
+        imager_url: Option<String> => Name { unset "none", like "\"https://example.com/images\"" }
         /// Whether the record contains the SHA-256 of the golden image as it is stored. It has none
         /// if the image is read from a pipe. A raw image has to be read once more for it.
         input_digest: Option<bool> => Flag { unset "`true` for a compressed image", like "true" }

@@ -12,6 +12,7 @@ mod layout;
 #[cfg(test)]
 mod odd_tests;
 pub mod outputs;
+mod provisioning;
 mod publish;
 mod record;
 mod rehearsal;

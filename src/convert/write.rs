@@ -11,6 +11,7 @@ use crate::compress::parallel::threads;
 use crate::image::output::container::Container;
 use crate::plan::Plan;
 use crate::plan::output::ImageForm;
+use crate::plan::provisioning::{IDP, OS_LIST};
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::stream::Content;
@@ -52,6 +53,16 @@ impl WrittenConversion {
         let data = self.prepared.data_image(&self.files.root_sha256)?;
         let disk = disk(&self.prepared, &self.unpartitioned, &self.boot, &self.root);
         Ok(disk.content(&data))
+    }
+
+    /// The filesystems of the partitions, in the order of [`Role::ALL`](crate::plan::family::Role).
+    ///
+    /// # Errors
+    /// As [`Prepared::data_image`].
+    pub(super) fn filesystems(&self) -> Result<[Content; 4]> {
+        let data = self.prepared.data_image(&self.files.root_sha256)?;
+        let root = || self.root.clone();
+        Ok([self.boot.clone(), root(), root(), data])
     }
 }
 
@@ -153,7 +164,18 @@ pub(super) fn check_names(prepared: &Prepared, dir: &Path) -> Result<(), Problem
     let layout = output.file_layout.then(|| with("places"));
     let record = Some(with("json"));
     let bills: Vec<String> = output.sbom.extensions().map(with).collect();
-    let names = [image, Some(artifact), record, rootfs, block_map, layout];
+    let idp = output.idp.as_ref().map(|_| with(IDP));
+    let list = output.imager.as_ref().map(|_| with(OS_LIST));
+    let names = [
+        image,
+        Some(artifact),
+        record,
+        rootfs,
+        block_map,
+        layout,
+        idp,
+        list,
+    ];
     let names = names.into_iter().flatten().chain(bills);
     for path in names.map(|name| dir.join(name)) {
         let what = if prepared.golden.input.is_at(&path) {

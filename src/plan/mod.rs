@@ -24,6 +24,7 @@ pub mod overlays;
 pub mod packages;
 pub mod partitions;
 mod promises;
+pub mod provisioning;
 pub mod raw;
 pub mod sanitize;
 mod system;
@@ -186,7 +187,7 @@ impl Plan {
         let boot = keep.all(BootPlan::new(config, golden, &stamp));
         let client = keep.all(ClientPlan::new(config));
         let packages = keep.all(PackagePlan::new(config, golden, host));
-        let output = keep.one(OutputPlan::new(config, golden));
+        let output = keep.all(OutputPlan::new(config, golden));
         let name = output::base_name(config, host, &stamp.family, &release);
         if let Some(output) = &output {
             keep.one(output::check_name(&name, output));

@@ -38,3 +38,4 @@ pub use files::{DeployedFile, Digest512};
 pub use packages::{Contact, DeployedPackage, package_url};
 pub use provenance::{Input, InputDigest, Output, Statement};
 pub use spdx::write as spdx;
+pub(crate) use time::rfc3339;

@@ -3,7 +3,7 @@
 /// Seconds since 1970 as `YYYY-MM-DDThh:mm:ssZ` (RFC 3339, section 5.6), as both bills want them.
 /// Years before 0 and after 9999 have no such form and become the first or last second that has
 /// one.
-pub(super) fn rfc3339(seconds: i64) -> String {
+pub(crate) fn rfc3339(seconds: i64) -> String {
     /// The first second of the year 0 and the last of the year 9999.
     const RANGE: (i64, i64) = (-62_167_219_200, 253_402_300_799);
     const DAY: i64 = 86_400;

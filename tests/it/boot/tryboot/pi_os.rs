@@ -451,3 +451,39 @@ fn the_firmware_starts_both_slots_of_64_bit_systems() {
 fn the_firmware_starts_both_slots_of_32_bit_systems() {
     judge_all("armhf");
 }
+
+#[test]
+fn real_kernels_of_a_golden_image_are_in_both_slots() {
+    let Some(image) = crate::support::golden::golden("pi") else {
+        return;
+    };
+    let dir = scratch();
+    let at = dir.path();
+    let line = format!(
+        "{SMALL} -c raspberrypi3-64 -c more.toml {}",
+        image.display()
+    );
+    write(at, "more.toml", "[client]\nmanaged = false\n");
+    let said = refused(at, &format!("plan {line}"), 1);
+    assert!(said.contains("the image has no vcmailbox"), "{said}");
+    for name in ["usr/bin/vcmailbox", "usr/sbin/fsck.vfat"] {
+        write(at, &format!("o/{name}"), "#!/bin/sh\n");
+        must("chmod", &[&"755", &at.join("o").join(name)]);
+    }
+    let more = "[client]\nmanaged = false\n[[overlay]]\ndir = \"o\"\n";
+    write(at, "more.toml", more);
+    fine(at, &format!("convert {line} --output-dir out"));
+    let converted = at.join("out/out.img");
+    fine(at, &format!("verify {}", converted.display()));
+    boot_files(&converted, &at.join("boot"));
+    boot_files(&image, &at.join("golden"));
+    for slot in ["slot-a0", "slot-b0"] {
+        for name in ["kernel8.img", "initramfs8", "bcm2837-rpi-3-b.dtb"] {
+            let own = fs::read(at.join("boot").join(slot).join(name)).unwrap();
+            assert!(
+                own == fs::read(at.join("golden").join(name)).unwrap(),
+                "{slot}/{name}"
+            );
+        }
+    }
+}
