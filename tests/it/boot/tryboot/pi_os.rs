@@ -63,7 +63,7 @@ fn with_u_boot(image: &str, board: &str) -> Expected {
         return Err(other);
     }
     match board {
-        _ if image == "12-arm64-boot-on-boot" => Err("/boot"),
+        _ if image == "12-arm64-boot-on-boot" => Ok("/boot/kernel8.img"),
         "raspberrypi0w" => Ok("-rpi-v6"),
         "raspberrypi5-64" => Ok("-rpi-2712"),
         _ if board.ends_with("-64") => Ok("-rpi-v8"),
