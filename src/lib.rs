@@ -16,6 +16,7 @@ pub mod problem;
 pub mod report;
 pub mod stamp;
 pub mod stream;
+pub mod text_diff;
 pub mod units;
 
 // Model: the files of a filesystem as a value.

@@ -34,7 +34,7 @@ pub(super) struct ConversionArgs {
     #[arg(short, long, value_name = "FILE")]
     config: Vec<PathBuf>,
     /// Directory to copy over the root filesystem; may be repeated
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR")]
     overlay: Vec<PathBuf>,
     /// Set one key, as in storage.size="8 GiB"; may be repeated, overrides all files
     #[arg(short, long, value_name = "KEY=VALUE")]
@@ -57,7 +57,7 @@ pub(super) struct ConversionArgs {
     #[arg(long, value_name = "DIR")]
     package_cache: Option<PathBuf>,
     /// Directory for the results, and for temporary files when the image is compressed
-    #[arg(long, value_name = "DIR", default_value = "deploy")]
+    #[arg(short, long, value_name = "DIR", default_value = "deploy")]
     pub(super) output_dir: PathBuf,
     /// Number of threads [default: one per processor]; does not affect the results
     #[arg(short, long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
@@ -147,6 +147,7 @@ impl ConversionArgs {
         report: &dyn Report,
         convert: impl FnOnce(&Request, source::InputImage) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
+        refuse_overlay(&self.output_dir)?;
         // A plan needs no name yet.
         let unnamed = format!("artifact.name=\"{UNNAMED}\"");
         let defaults = [unnamed.as_str()].into_iter().filter(|_| !make);
@@ -189,6 +190,25 @@ impl ConversionArgs {
     }
 }
 
+/// Directories that overlays have at their top.
+const OVERLAY_TOPS: [&str; 8] = ["etc", "usr", "opt", "var", "home", "root", "lib", "boot"];
+
+/// Refuses an output directory that is an overlay: `-o` named one in earlier versions.
+fn refuse_overlay(dir: &Path) -> anyhow::Result<()> {
+    let name = dir.display();
+    let what = if dir.is_file() {
+        "a file"
+    } else if OVERLAY_TOPS.iter().any(|top| dir.join(top).is_dir()) {
+        "the directory of a root filesystem"
+    } else {
+        return Ok(());
+    };
+    let message =
+        format!("-o (--output-dir) is the directory of the results, but {name} is {what}");
+    let hint = format!("to copy it over the root filesystem, write --overlay {name}");
+    Err(Usage::from(Problem::new(message).hint(hint)).into())
+}
+
 /// The number of processors, or 1 if it cannot be determined.
 pub(super) fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
@@ -214,7 +234,7 @@ pub(super) fn open_golden(
     // A golden image may come from a larger disk than the new one; eight times its size is an
     // archive made to fill the disk.
     let limit = SizeLimit {
-        bytes: config.storage.size.saturating_mul(8),
+        bytes: config.storage.size.unwrap_or(8 << 30).saturating_mul(8),
         hint: "raise storage.size: an image may unpack to eight times that size",
     };
     open(image, spool, limit, jobs, report)

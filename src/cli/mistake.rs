@@ -30,8 +30,8 @@ const OPTIONS: [(&str, &str); 13] = [
     ("--disk-image", "the image as the last argument"),
     ("--image", "the image as the last argument"),
     ("--input", "the image as the last argument"),
-    ("--output", "--output-dir DIR"),
-    ("--out", "--output-dir DIR"),
+    ("--output", "-o DIR (--output-dir)"),
+    ("--out", "-o DIR (--output-dir)"),
     ("--dry-run", "the command `plan`"),
     ("--size", "-s storage.size=\"8 GiB\""),
     ("--device-type", "-s board.device-type=NAME"),
@@ -99,7 +99,7 @@ mod tests {
             ("goldsmith build a.img", "`goldsmith convert`"),
             ("goldsmith Cargo.toml", "`goldsmith convert Cargo.toml`"),
             ("goldsmith convert --name x a.img", "-n NAME"),
-            ("goldsmith convert --output=x a.img", "--output-dir DIR"),
+            ("goldsmith convert --output=x a.img", "-o DIR"),
             ("goldsmith plan --size 8 a.img", "-s storage.size"),
         ] {
             let text = explain(line).unwrap_or_default();

@@ -9,6 +9,7 @@ mod doctor;
 mod flash;
 mod fleet;
 mod golden_partitions;
+mod help;
 mod init;
 mod input;
 mod inspect;
@@ -38,7 +39,8 @@ use std::process::ExitCode;
     name = "goldsmith",
     version,
     max_term_width = 80,
-    arg_required_else_help = true
+    arg_required_else_help = true,
+    disable_help_subcommand = true
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -63,6 +65,7 @@ enum Command {
     Migrate(migrate::MigrateArgs),
     Completions(install::CompletionsArgs),
     Man(install::ManArgs),
+    Help(help::HelpArgs),
 }
 
 /// Every command as it is typed after `goldsmith`, such as `artifact show`. The first one is empty:
@@ -146,6 +149,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Migrate(args) => migrate::run(args),
         Command::Completions(args) => install::completions(args),
         Command::Man(args) => install::man(args),
+        Command::Help(args) => help::run(args),
     }
 }
 

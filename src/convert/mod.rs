@@ -130,7 +130,7 @@ fn prepare_read(request: &Request, mut golden: Golden, verify: bool) -> Result<P
     golden.forget_trees();
     request.report.step("measuring", None);
     let layout = lay_out(&plan, &golden, &edited)?;
-    edited.notes.extend(layout.unused());
+    edited.notes.extend(layout.unused(plan.data.grow));
     let too_large = layout::check_client(&layout, &plan, &golden, &edited)?;
     if !verify {
         // Otherwise the checks find it too.

@@ -152,7 +152,7 @@ fn after_image(
     let hooks = plan.hooks.iter();
     for hook in hooks.filter(|hook| hook.stage == Stage::AfterImage) {
         let before = written.states()?;
-        let dir = hooks::run(hook, &hook_input, plan.stamp.time, report)?;
+        let dir = hooks::run(hook, &hook_input, plan.stamp.time, &[], report)?;
         if before != written.states()? {
             let hint = "change a copy of it, in the staging directory";
             return Err(refused(hook, "changed what was written and checked", hint).into());

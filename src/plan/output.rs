@@ -146,7 +146,8 @@ impl OutputPlan {
 }
 
 fn form(config: &Config) -> Result<(ImageForm, Option<&'static str>), Problem> {
-    let total = config.storage.size;
+    // The least size is a multiple of the alignment.
+    let total = config.storage.size.unwrap_or(config.storage.alignment);
     let (kind, extension) = match config.output.image {
         config::ImageFormat::Raw => return Ok((ImageForm::Raw, Some("img"))),
         config::ImageFormat::Qcow2 => return Ok((ImageForm::Qcow2, Some("qcow2"))),

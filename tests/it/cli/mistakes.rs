@@ -45,7 +45,7 @@ fn words_of_other_programs() {
         option(
             "convert --output=x golden.img",
             "--output",
-            "--output-dir DIR",
+            "-o DIR (--output-dir)",
         ),
         option(
             "convert --disk-image golden.img",

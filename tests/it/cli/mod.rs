@@ -10,6 +10,7 @@ mod commands;
 pub(crate) mod config;
 mod config_messages;
 mod documentation;
+mod edits;
 mod init;
 mod inspect;
 mod install;

@@ -17,6 +17,7 @@ const MAP: &[(&str, &str)] = &[
     ("problem", ""),
     ("pattern", ""),
     ("nearest", ""),
+    ("text_diff", ""),
     ("platform", ""),
     // Files of the host, which goldsmith reads whole.
     ("input_file", "units"),
@@ -94,7 +95,8 @@ const MAP: &[(&str, &str)] = &[
     ("dpkg", "deb digest problem shell stamp stream tree"),
     (
         "edit",
-        "boot bundle digest dpkg golden keyfile plan platform problem shell stamp stream tree units",
+        "boot bundle digest dpkg golden keyfile nearest pattern plan platform problem shell stamp stream \
+         tree units",
     ),
     // Outputs: written, checked and published; verified; flashed.
     (
@@ -123,9 +125,9 @@ const MAP: &[(&str, &str)] = &[
     ),
     (
         "cli",
-        "artifact bundle compress config convert digest doctor flash fleet fs/ext4 fs/fat golden \
-         image image/output image/source image/table init input_file lock migrate plan platform problem \
-         report repository stream tree units verify",
+        "artifact bundle compress config convert digest doctor edit flash fleet fs/ext4 fs/fat \
+         golden image image/output image/source image/table init input_file lock migrate nearest plan \
+         platform problem report repository stream text_diff tree units verify",
     ),
 ];
 
