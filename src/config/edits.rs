@@ -16,7 +16,8 @@ keys! {
         /// Directories to copy over the root filesystem, in this order. Files keep the permission
         /// bits that they have in the directory, belong to root and get the time of the conversion.
         /// Directories that exist in the golden image keep their owner and mode, and symbolic links
-        /// to directories in the golden image are followed. Nothing is deleted: see `[[rootfs.remove]]`.
+        /// to directories in the golden image are followed. Nothing is deleted: see
+        /// `[[rootfs.remove]]`.
         overlays: Vec<PathBuf> => List<HostPath> { default "[]" }
         /// The owners of files from overlays, if not root. If several rules match a path, the last
         /// one applies.
@@ -29,7 +30,8 @@ keys! {
 
     /// Files and directories to remove, after the overlays; [edits.md](edits.md) has examples. A
     /// directory goes with everything in it, a symbolic link without what it points to. What the
-    /// device needs to start and to be updated is refused. The conditions are those of `[[overlay]]`.
+    /// device needs to start and to be updated is refused. The conditions are those of
+    /// `[[overlay]]`.
     pub struct Removal {
         /// The path on the device, or a pattern of paths as in `rootfs.owner.path`. Below the mount
         /// point of the boot partition, it is one of that partition.
@@ -75,7 +77,8 @@ keys! {
         section: Option<String> => Text { unset "the lines before the first section", like "\"Journal\"" }
         /// How the file assigns values to keys.
         style: AssignmentStyle => OneOf<AssignmentStyle> { default "\"ini\"" }
-        /// A text that stands for `{secret}` in `with`, `append` and `value`, such as the password of a
+        /// A text that stands for `{secret}` in `with`, `append` and `value`, such as the password of
+        /// a
         /// wireless network. `env:NAME` takes it from an environment variable. It appears nowhere
         /// but in the image.
         secret: Option<Secret> => Hidden { unset "none", like "\"env:WIFI_PASSWORD\"" }
@@ -93,8 +96,9 @@ keys! {
         release: Vec<String> => List<Name> { default "[]" }
     }
 
-    /// Units of systemd, of the system and not of users. What is enabled by default is kept. The lists
-    /// of later files add to those of earlier ones: of several entries for a unit, the last one counts.
+    /// Units of systemd, of the system and not of users. What is enabled by default is kept. The
+    /// lists of later files add to those of earlier ones: of several entries for a unit, the last
+    /// one counts.
     /// [edits.md](edits.md) has examples.
     pub struct Systemd {
         /// Units to enable, by the links of their `[Install]` section, as `systemctl enable` does.

@@ -147,10 +147,15 @@ fn prepare_read(request: &Request, mut golden: Golden, verify: bool) -> Result<P
         _staged: staged,
     };
     request.report.step("checking what will be written", None);
+    // A plan can show what is in the files.
+    let kept = (!request.run_hooks).then(|| prepared.edited.trees.root.clone());
     prepared.compose()?;
     let rehearsed = rehearsal::rehearse(&prepared, verify, request);
     let accepted = rehearsed.and_then(|rehearsed| prepared.accept(request, rehearsed));
     prepared.warnings = accepted.map_err(|error| prepared.golden.or_input_changed(error))?;
+    if let Some(root) = kept {
+        prepared.edited.trees.root = root;
+    }
     Ok(prepared)
 }
 
