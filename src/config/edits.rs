@@ -77,9 +77,8 @@ keys! {
         section: Option<String> => Text { unset "the lines before the first section", like "\"Journal\"" }
         /// How the file assigns values to keys.
         style: AssignmentStyle => OneOf<AssignmentStyle> { default "\"ini\"" }
-        /// A text that stands for `{secret}` in `with`, `append` and `value`, such as the password of
-        /// a
-        /// wireless network. `env:NAME` takes it from an environment variable. It appears nowhere
+        /// A text that stands for `{secret}` in `with`, `append` and `value`, such as the password
+        /// of a wireless network. `env:NAME` takes it from an environment variable. It appears nowhere
         /// but in the image.
         secret: Option<Secret> => Hidden { unset "none", like "\"env:WIFI_PASSWORD\"" }
         /// The file with this text, instead of `secret`. The end of its last line does not count.
@@ -104,7 +103,8 @@ keys! {
         /// Units to enable, by the links of their `[Install]` section, as `systemctl enable` does.
         /// A unit that is masked is no longer masked. `.service` may be left out.
         enable: Option<Vec<String>> => List<UnitName> { unset "none", like "[\"chrony.service\"]" }
-        /// Units to disable, as `systemctl disable` does: they start if something else asks for them.
+        /// Units to disable, as `systemctl disable` does: they start if something else asks for
+        /// them.
         disable: Option<Vec<String>> => List<UnitName> { unset "none", like "[\"apt-daily.timer\"]" }
         /// Units to mask, as `systemctl mask` does: nothing can start them.
         mask: Option<Vec<String>> => List<UnitName> { unset "none", like "[\"ctrl-alt-del.target\"]" }

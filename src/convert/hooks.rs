@@ -127,7 +127,8 @@ fn golden_files(plan: &Plan, golden: &Golden, report: &dyn Report) -> Result<Vec
     Ok(out)
 }
 
-/// Runs a hook in a staging directory with nothing but `files` of the golden image, with `hook_input` on its standard input; what it
+/// Runs a hook in a staging directory with nothing but `files` of the golden image, with
+/// `hook_input` on its standard input; what it
 /// prints is passed on.
 ///
 /// # Errors

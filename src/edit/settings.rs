@@ -33,8 +33,8 @@ pub(super) fn edit(work: &mut Workspace<'_>, plan: &Plan) -> Result<(), EditErro
     Ok(())
 }
 
-/// `/etc/hostname`, and the lines of `/etc/hosts` that have the old name: `127.0.1.1` stands for the
-/// name of the machine in Debian.
+/// `/etc/hostname`, and the lines of `/etc/hosts` that have the old name: `127.0.1.1` stands for
+/// the name of the machine in Debian.
 fn hostname(work: &mut Workspace<'_>, setting: &Setting) -> Result<(), EditError> {
     let Setting { from, value: name } = setting;
     let old = work.root.text("/etc/hostname", LIMIT)?.unwrap_or_default();

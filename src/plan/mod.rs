@@ -223,8 +223,12 @@ impl Plan {
         let (file_edits, settings) = edits.ok_or_else(undecided)?;
         let (root, data, promises) =
             promises::filesystems(config, golden, host, &stamp, boot.loader)?;
-        notes.extend(signer_note.into_iter().chain(output.notes()));
-        notes.extend(board_note);
+        notes.extend(
+            signer_note
+                .into_iter()
+                .chain(output.notes())
+                .chain(board_note),
+        );
         notes.extend(partitions.notes.iter().cloned());
         notes.extend(image_notes(config, golden, boot.loader).chain(promises));
         Ok(Self {

@@ -5,6 +5,7 @@ use crate::golden::Golden;
 use crate::golden::example_tests::{self, Example, TIME, add, empty, esp, ext};
 use crate::image::table::types;
 use crate::tree::{Leaf, LeafKind, Stat, Tree};
+use std::path::Path;
 
 /// A golden image with more files.
 fn golden(root: &Tree) -> Golden {
@@ -43,12 +44,9 @@ fn root() -> Tree {
     root
 }
 
-#[test]
-fn files_are_removed_and_edited_before_the_integration() {
-    let overlay = tempfile::tempdir().unwrap();
-    std::fs::create_dir(overlay.path().join("etc")).unwrap();
-    std::fs::write(overlay.path().join("etc/brought"), "one\n").unwrap();
-    let text = format!(
+/// A configuration with edits of every kind.
+fn many_edits(overlay: &Path) -> String {
+    format!(
         r#"
 rootfs.overlays = [{:?}]
 client.managed = false
@@ -93,8 +91,16 @@ path = "/etc/never"
 append = "x"
 arch = "arm64"
 "#,
-        overlay.path()
-    );
+        overlay
+    )
+}
+
+#[test]
+fn files_are_removed_and_edited_before_the_integration() {
+    let overlay = tempfile::tempdir().unwrap();
+    std::fs::create_dir(overlay.path().join("etc")).unwrap();
+    std::fs::write(overlay.path().join("etc/brought"), "one\n").unwrap();
+    let text = many_edits(overlay.path());
     let golden = golden(&root());
     let edited = edited(&golden, &text).unwrap();
     let root = &edited.trees.root;
