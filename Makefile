@@ -21,7 +21,7 @@ GOLDEN :=
 QUICK :=
 FILTER :=
 
-.PHONY: build help check demo setup release test test-boot test-fleet test-packages test-release test-reproducible test-sbom bench lint \
+.PHONY: build help check demo docs setup release test test-boot test-fleet test-packages test-release test-reproducible test-sbom bench lint \
   msrv deny fuzz clean
 
 ## build       the command as one static file, for any Linux of this architecture (the default)
@@ -71,6 +71,11 @@ test-boot: setup
 ##             docs/packages.md
 test-packages: setup
 	GOLDSMITH_PACKAGES=$(FILTER) cargo test --locked --test it -- packages::everything packages::closures --ignored --nocapture
+
+## docs        the pages as a book in target/book, with all links checked
+docs:
+	scripts/setup.sh docs
+	scripts/docs/book.py target/book
 
 ## test-release  installs and runs the release in target/dist, in roots of Debian 12 and 13 that hold nothing else; builds the packed source
 test-release:

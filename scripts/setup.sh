@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs the Debian packages that the project needs and this machine lacks.
 #
-#   scripts/setup.sh [demo|test|bench|sbom|fleet|release]  for `make demo`; for that and the tests (the default); for that and `make bench`,
+#   scripts/setup.sh [demo|docs|test|bench|sbom|fleet|release]  for `make demo`; for that and the tests (the default); for that and `make bench`,
 #                                                         `make test-sbom` or `make test-fleet`; for `make release` and its test alone
 #
 # Does nothing if all are installed. As an ordinary user it asks sudo; where that is not possible it reports what is missing.
@@ -17,7 +17,7 @@ purpose=${1:-test}
 packages=(gcc libc6-dev make)
 # To make golden images, as root or as anyone.
 packages+=(mmdebstrap fakeroot fakechroot uidmap debian-archive-keyring e2fsprogs fdisk dosfstools mtools perl-base util-linux)
-if [ "$purpose" != demo ] && [ "$purpose" != release ]; then
+if [ "$purpose" != demo ] && [ "$purpose" != docs ] && [ "$purpose" != release ]; then
   # To boot them.
   packages+=(qemu-system-x86 qemu-utils ovmf ovmf-ia32 qemu-system-arm qemu-efi-aarch64 qemu-efi-arm)
   # To make one of a foreign architecture.
@@ -25,7 +25,7 @@ if [ "$purpose" != demo ] && [ "$purpose" != release ]; then
   # To check and to damage outputs.
   packages+=(mender-artifact openssl libarchive-tools busybox dash zip mount systemd acl attr libcap2-bin gdisk shellcheck)
   packages+=(bzip2 xz-utils zstd grub-common bmap-tools btrfs-progs parted cloud-guest-utils jq hostname)
-  packages+=(android-sdk-libsparse-utils man-db u-boot-tools libubootenv-tool strace)
+  packages+=(android-sdk-libsparse-utils man-db u-boot-tools libubootenv-tool strace bubblewrap)
 fi
 if [ "$purpose" = bench ]; then
   # What others use for the same work.
@@ -39,8 +39,10 @@ fi
 
 if [ "$purpose" = fleet ]; then
   # Where pip installs client and server of the Remote Execution API, and what the server runs actions in.
-  packages+=(python3 python3-venv bubblewrap procps)
+  packages+=(python3 python3-venv procps)
 fi
+
+if [ "$purpose" = docs ]; then packages=(python3 python3-markdown); fi
 
 if [ "$purpose" = release ]; then
   # To build for the other architecture, to run what was built, and to judge it.

@@ -2,7 +2,7 @@
 """crates.py (bill | licences) [--linked NAME VERSION PURL LICENCE]... TARGET...
 
 What the programs for these targets are linked from: as a bill of materials (CycloneDX 1.6), or as the licence texts of all crates.
---linked names a component that is no crate, such as the C library. Reads what cargo has fetched; needs no network. Both texts
+--linked names a component other than a crate, such as the C library. Reads what cargo has fetched; needs no network. Both texts
 depend on Cargo.lock, the arguments and SOURCE_DATE_EPOCH alone.
 """
 

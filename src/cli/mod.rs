@@ -1,5 +1,6 @@
 //! The command line: parses arguments, prints results, sets the exit code. Decides nothing.
 
+mod annotate;
 pub mod artifact;
 pub mod boards;
 mod cache;
@@ -22,6 +23,7 @@ mod progress;
 mod verify;
 
 use crate::problem::Problem;
+use crate::verify::Severity;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -41,6 +43,15 @@ use std::process::ExitCode;
     arg_required_else_help = true
 )]
 pub struct Cli {
+    /// Make annotations of messages: `github` prints workflow commands, `gitlab=FILE` writes a
+    /// code quality report
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        help_heading = "Continuous integration"
+    )]
+    annotate: Option<annotate::Annotations>,
     #[command(subcommand)]
     command: Command,
 }
@@ -99,16 +110,31 @@ pub fn main() -> ExitCode {
         }
     };
     on_signals();
-    match random_numbers().and_then(|()| run(&cli.command)) {
+    annotate::start(cli.annotate.as_ref());
+    let result = random_numbers().and_then(|()| run(&cli.command));
+    if let Err(error) = &result {
+        show(error);
+    }
+    let written = annotate::finish();
+    if let Err(error) = &written {
+        show(error);
+    }
+    match result.and_then(|code| written.map(|()| code)) {
         Ok(code) => code,
         Err(error) => {
-            let _ = io::stderr().write_all(message::render(&error).as_bytes());
             // A program that reads standard output gets an object in any case.
             if std::env::args_os().any(|argument| argument == "--json") {
                 let _ = print(&message::json(&error));
             }
             ExitCode::from(message::exit_code(&error))
         }
+    }
+}
+
+/// Shows the problems of an error.
+fn show(error: &anyhow::Error) {
+    for problem in message::problems(error) {
+        annotate::show(Severity::Error, "", &problem);
     }
 }
 

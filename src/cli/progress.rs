@@ -1,7 +1,10 @@
 //! Progress on standard error: bars on a terminal, otherwise plain lines, with `--quiet`
 //! warnings alone.
 
+use super::annotate::show;
+use crate::problem::Problem;
 use crate::report::Report;
+use crate::verify::Severity;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
@@ -29,7 +32,7 @@ impl Report for Warnings {
     fn advance(&self, _bytes: u64) {}
 
     fn warn(&self, message: &str) {
-        line(&format!("warning: {message}"));
+        warning("", message);
     }
 
     fn note(&self, _message: &str) {}
@@ -50,12 +53,20 @@ impl Report for Lines {
     fn advance(&self, _bytes: u64) {}
 
     fn warn(&self, message: &str) {
-        line(&format!("warning: {message}"));
+        warning("", message);
     }
 
     fn note(&self, message: &str) {
-        line(&format!("note: {message}"));
+        note("", message);
     }
+}
+
+fn warning(prefix: &str, message: &str) {
+    show(Severity::Warning, prefix, &Problem::new(message));
+}
+
+fn note(prefix: &str, message: &str) {
+    show(Severity::Note, prefix, &Problem::new(message));
 }
 
 /// Prints a line to standard error. Errors are ignored: there is nowhere to report them.
@@ -75,9 +86,10 @@ impl Terminal {
         bar.as_ref().map(f).is_some()
     }
 
-    fn print(&self, text: &str) {
-        if !self.with(|bar| bar.suspend(|| line(text))) {
-            line(text);
+    /// Runs `print` with the bar out of its way.
+    fn above(&self, print: impl Fn()) {
+        if !self.with(|bar| bar.suspend(&print)) {
+            print();
         }
     }
 }
@@ -112,11 +124,11 @@ impl Report for Terminal {
     }
 
     fn warn(&self, message: &str) {
-        self.print(&format!("warning: {message}"));
+        self.above(|| warning("", message));
     }
 
     fn note(&self, message: &str) {
-        self.print(&format!("note: {message}"));
+        self.above(|| note("", message));
     }
 }
 
@@ -166,11 +178,12 @@ struct OneOfMany {
 }
 
 impl OneOfMany {
-    fn print(&self, text: &str) {
-        let text = format!("{}: {text}", self.name);
+    /// Calls `print` with what its lines begin with, with the bars out of its way.
+    fn above(&self, print: impl Fn(&str)) {
+        let prefix = format!("{}: ", self.name);
         match &self.bars {
-            Some(bars) => bars.suspend(|| line(&text)),
-            None => line(&text),
+            Some(bars) => bars.suspend(|| print(&prefix)),
+            None => print(&prefix),
         }
     }
 
@@ -189,7 +202,7 @@ impl Report for OneOfMany {
     fn step(&self, name: &str, total: Option<u64>) {
         let Some(bars) = &self.bars else {
             if !self.quiet {
-                self.print(name);
+                self.above(|prefix| line(&format!("{prefix}{name}")));
             }
             return;
         };
@@ -216,12 +229,12 @@ impl Report for OneOfMany {
     }
 
     fn warn(&self, message: &str) {
-        self.print(&format!("warning: {message}"));
+        self.above(|prefix| warning(prefix, message));
     }
 
     fn note(&self, message: &str) {
         if !self.quiet {
-            self.print(&format!("note: {message}"));
+            self.above(|prefix| note(prefix, message));
         }
     }
 }

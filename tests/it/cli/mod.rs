@@ -16,6 +16,7 @@ mod install;
 mod messages;
 mod migrate;
 mod mistakes;
+mod pipelines;
 
 /// Runs goldsmith in `dir`; `line` is split at blanks.
 fn run(dir: &Path, line: &str) -> Output {
