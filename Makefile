@@ -21,7 +21,7 @@ GOLDEN :=
 QUICK :=
 FILTER :=
 
-.PHONY: build help check demo docs setup release test test-boot test-fleet test-packages test-release test-reproducible test-sbom bench lint \
+.PHONY: build help check demo docs setup release test test-boot test-first-update test-fleet test-packages test-release test-reproducible test-sbom bench lint \
   msrv deny fuzz clean
 
 ## build       the command as one static file, for any Linux of this architecture (the default)
@@ -76,6 +76,11 @@ test-packages: setup
 docs:
 	scripts/setup.sh docs
 	scripts/docs/book.py target/book
+
+## test-first-update  replays docs/first-update.md in an empty directory, from the page's own words
+test-first-update: setup build
+	fixtures/debs.sh target/debs
+	scripts/test-first-update.sh $(GOLDSMITH) "$$(fixtures/golden.sh mini-bookworm)" target/debs
 
 ## test-release  installs and runs the release in target/dist, in roots of Debian 12 and 13 that hold nothing else; builds the packed source
 test-release:

@@ -54,7 +54,13 @@ $(sed -e '1,/^Copyright/d' "$top/LICENSE-MIT" | sed -e '/./,$!d' -e 's/^$/./' -e
 License: Apache-2.0
  The text is in /usr/share/common-licenses/Apache-2.0.
 EOF
-echo 'goldsmith: statically-linked-binary [usr/bin/goldsmith]' >"$root/usr/share/lintian/overrides/goldsmith"
+cat >"$root/usr/share/lintian/overrides/goldsmith" <<'EOF'
+# One file for any Linux, which depends on nothing of the system.
+goldsmith: statically-linked-binary [usr/bin/goldsmith]
+goldsmith: shared-library-lacks-prerequisites [usr/bin/goldsmith]
+# That of images.
+goldsmith: uses-dpkg-database-directly [usr/bin/goldsmith]
+EOF
 gzip -9n "$root"/usr/share/man/man1/* "$doc/changelog" "$doc/changelog.Debian" "$doc/third-party-licences.txt"
 
 {

@@ -53,7 +53,7 @@ impl File {
         let problem = self.code[from..at].rfind(NEW).map(|new| from + new);
         let own = problem.map(|new| self.sentences(new + NEW.len()..self.end(new + NEW.len())));
         own.and_then(|own| own.into_iter().next())
-            .unwrap_or_else(|| "...".to_owned())
+            .unwrap_or_else(|| "*(differs)*".to_owned())
     }
 
     /// The sentences among the strings of a range.
@@ -99,7 +99,14 @@ fn findings() -> BTreeMap<String, BTreeSet<String>> {
                 if said.is_empty() {
                     // Or it was written just before.
                     let near = file.code[..at.start].rfind("let text =");
-                    let near = near.filter(|from| at.start - from < 700);
+                    let others = |from: usize| {
+                        let between = |(other, _): &&(Range<usize>, String)| {
+                            from < other.start && other.end < at.start
+                        };
+                        let mut words = file.strings.iter().filter(between);
+                        words.any(|(_, word)| known.contains(word))
+                    };
+                    let near = near.filter(|from| at.start - from < 700 && !others(*from));
                     said.extend(near.and_then(|from| file.sentences(from..at.start).pop()));
                 }
                 out.entry(word.clone()).or_default().extend(said);
