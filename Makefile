@@ -114,10 +114,11 @@ bench:
 fuzz:
 	scripts/fuzz.sh
 
-## lint        format, clippy, shellcheck, licences
+## lint        format, clippy, documentation of the code, shellcheck, licences
 lint:
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
 	shellcheck -x $(SCRIPTS)
 	scripts/licences.sh
 

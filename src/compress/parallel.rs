@@ -2,7 +2,7 @@
 //! compressed in parallel, and delivered in order.
 //!
 //! Frame boundaries depend on the content alone, so the number of threads never changes a byte.
-//! Memory is bounded by the chunks in flight: [`WINDOW`] for each thread.
+//! Memory is bounded by the chunks in flight: `WINDOW` for each thread.
 
 use crate::compress::chunker::{Chunk, Chunker};
 use crate::stream::{ChunkLengths, Codec, ReadAt};
