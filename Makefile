@@ -2,16 +2,27 @@
 
 HOST := $(shell rustc -vV | sed -n 's/^host: //p')
 GOLDSMITH := target/$(HOST)/release/goldsmith
+# The architectures of a release.
+TARGETS := x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu
+CARGO_DIR := $(or $(CARGO_HOME),$(HOME)/.cargo)
 # One file for any Linux of this architecture. Crates that ask for random numbers call the kernel: in a static program the usual way
 # to find getrandom(2) fails, and what they try then is /dev/urandom, which a bare root has not.
-STATIC := RUSTFLAGS='-C target-feature=+crt-static --cfg getrandom_backend="linux_getrandom"'
+# The same bytes from every directory and on every day: no path of this machine, and no date from the C compiler. Flags cannot hold paths
+# with spaces; built there, the program keeps its paths.
+PLACES := $(CURDIR)=/goldsmith $(CARGO_DIR)=/cargo
+REMAP = $(if $(word 3,$(PLACES)),,$(PLACES:%=$(1)%))
+STATIC := RUSTFLAGS='-C target-feature=+crt-static --cfg getrandom_backend="linux_getrandom" $(call REMAP,--remap-path-prefix=)' \
+  CFLAGS='$(call REMAP,-ffile-prefix-map=) -Wno-builtin-macro-redefined -D__DATE__="" -D__TIME__=""'
+# Debian's names of the linkers, of which one is for another architecture than this machine's.
+CROSS := CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER=x86_64-linux-gnu-gcc CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 SCRIPTS = $(shell grep -rlsIE '^\#! ?/bin/(ba)?sh' .ci scripts fixtures configs fuzz/*.sh)
 GOLDEN :=
 
 QUICK :=
 FILTER :=
 
-.PHONY: build help check demo setup test test-boot test-fleet test-packages test-sbom bench lint msrv deny fuzz clean
+.PHONY: build help check demo docs setup release test test-boot test-first-update test-fleet test-packages test-release test-reproducible test-sbom bench bench-fleet \
+  lint msrv deny fuzz clean
 
 ## build       the command as one static file, for any Linux of this architecture (the default)
 build:
@@ -40,6 +51,13 @@ demo:
 setup:
 	scripts/setup.sh
 
+## release     everything that a release consists of, in target/dist: static programs for x86-64 and arm64, packages, an OCI image, bill of
+##             materials, sums; TARGETS= names other architectures
+release:
+	scripts/setup.sh release
+	$(STATIC) $(CROSS) cargo build --locked --release $(TARGETS:%=--target %)
+	scripts/release.sh target/dist $(TARGETS)
+
 ## test        lint and all tests but the long boots; installs Debian packages that are missing
 test: setup lint
 	cargo test --locked
@@ -53,6 +71,25 @@ test-boot: setup
 ##             docs/packages.md
 test-packages: setup
 	GOLDSMITH_PACKAGES=$(FILTER) cargo test --locked --test it -- packages::everything packages::closures --ignored --nocapture
+
+## docs        the pages as a book in target/book, with all links checked
+docs:
+	scripts/setup.sh docs
+	scripts/docs/book.py target/book
+
+## test-first-update  replays docs/first-update.md in an empty directory, from the page's own words
+test-first-update: setup build
+	fixtures/debs.sh target/debs
+	scripts/test-first-update.sh $(GOLDSMITH) "$$(fixtures/golden.sh mini-bookworm)" target/debs
+
+## test-release  installs and runs the release in target/dist, in roots of Debian 12 and 13 that hold nothing else; builds the packed source
+test-release:
+	scripts/setup.sh release
+	scripts/test-release.sh target/dist
+
+## test-reproducible  builds the program again in another directory, with another home of cargo, and compares the bytes
+test-reproducible: build
+	scripts/test-reproducible.sh $(GOLDSMITH)
 
 ## test-sbom   has bills of materials and provenance judged by validators that are not ours; pip installs them below target/
 test-sbom:
@@ -73,14 +110,22 @@ bench:
 	$(STATIC) cargo build --locked --release --target $(HOST) --example compress
 	QUICK=$(QUICK) scripts/bench.sh $(GOLDSMITH) $(dir $(GOLDSMITH))examples/compress
 
+## bench-fleet  measures fleets of 1 to 64 boards and writes docs/fleet.md (BOARDS="1 2 4": these numbers); needs 30 GB of disk, and
+##             leaves out fleets that have no room
+bench-fleet:
+	scripts/setup.sh bench
+	$(MAKE) build
+	scripts/bench/fleet.py $(GOLDSMITH) "$$(fixtures/golden.sh mini)" target/bench-fleet docs/fleet.md
+
 ## fuzz        each fuzz target for FUZZ_SECONDS (30); needs cargo-fuzz
 fuzz:
 	scripts/fuzz.sh
 
-## lint        format, clippy, shellcheck, licences
+## lint        format, clippy, documentation of the code, shellcheck, licences
 lint:
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
 	shellcheck -x $(SCRIPTS)
 	scripts/licences.sh
 

@@ -1,6 +1,6 @@
-//! `compress none|gzip|xz|zstd INPUT OUTPUT`: the compressor of goldsmith alone, on all cores, for
-//! the benchmark: what remains of a conversion when nothing is converted. Frames are about as long
-//! as those of a conversion.
+//! `compress none|gzip|xz|zstd INPUT OUTPUT [verified]`: the compressor of goldsmith alone, on all
+//! cores, for the benchmark: what remains of a conversion when nothing is converted. Frames are
+//! about as long as those of a conversion; `verified`, each is decompressed and compared, as there.
 
 use goldsmith::stream::{Codec, Compression};
 use std::fs::File;
@@ -19,9 +19,10 @@ struct Shared {
 
 fn main() -> io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [kind, input, output] = &arguments[..] else {
-        return Err(Error::other("usage: compress KIND INPUT OUTPUT"));
+    let [kind, input, output, more @ ..] = &arguments[..] else {
+        return Err(Error::other("usage: compress KIND INPUT OUTPUT [verified]"));
     };
+    let verified = more == ["verified"];
     let kind: Compression = kind.parse().map_err(Error::other)?;
     let (codec, chunk) = (Codec::from(kind), kind.chunk_lengths().min * 2);
     let (input, output) = (File::open(input)?, File::create(output)?);
@@ -31,14 +32,19 @@ fn main() -> io::Result<()> {
         end: Mutex::new(0),
     };
     let work = || -> io::Result<()> {
+        let (mut plain, mut frame) = (Vec::new(), Vec::new());
         loop {
             let at = shared.next.fetch_add(1, Ordering::Relaxed) * chunk as u64;
             if at >= len {
                 return Ok(());
             }
-            let mut plain = vec![0; chunk.min(usize::try_from(len - at).unwrap_or(chunk))];
+            plain.resize(chunk.min(usize::try_from(len - at).unwrap_or(chunk)), 0);
             input.read_exact_at(&mut plain, at)?;
-            let frame = codec.compress(&plain)?;
+            if verified {
+                codec.compress_verified(&plain, &mut frame)?;
+            } else {
+                codec.compress_into(&plain, &mut frame)?;
+            }
             let mut end = shared.end.lock().map_err(|e| Error::other(e.to_string()))?;
             let place = *end;
             *end += frame.len() as u64;

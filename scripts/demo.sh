@@ -42,3 +42,12 @@ EOF
 echo
 echo "Made in deploy/:"
 ls -lsh "$top/deploy"
+image=$(find "$top/deploy" -name '*-release-1.img' -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d ' ' -f 2-)
+cat <<EOF
+
+Next:
+  $goldsmith verify ${image#"$top/"}
+  qemu-system-x86_64 -m 1G -bios /usr/share/ovmf/OVMF.fd -nic user -serial mon:stdio -snapshot \\
+    -drive file=${image#"$top/"},format=raw,if=virtio
+  docs/first-update.md: the second release, and the update of a device
+EOF

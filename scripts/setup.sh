@@ -1,8 +1,8 @@
 #!/bin/bash
 # Installs the Debian packages that the project needs and this machine lacks.
 #
-#   scripts/setup.sh [demo|test|bench|sbom|fleet]  for `make demo`; for that and the tests (the default); for that and `make bench`,
-#                                                 `make test-sbom` or `make test-fleet`
+#   scripts/setup.sh [demo|docs|test|bench|sbom|fleet|release]  for `make demo`; for that and the tests (the default); for that and `make bench`,
+#                                                         `make test-sbom` or `make test-fleet`; for `make release` and its test alone
 #
 # Does nothing if all are installed. As an ordinary user it asks sudo; where that is not possible it reports what is missing.
 # What it will install is printed first. All packages are named in one call, so that apt cannot remove one to install another, and
@@ -17,15 +17,15 @@ purpose=${1:-test}
 packages=(gcc libc6-dev make)
 # To make golden images, as root or as anyone.
 packages+=(mmdebstrap fakeroot fakechroot uidmap debian-archive-keyring e2fsprogs fdisk dosfstools mtools perl-base util-linux)
-if [ "$purpose" != demo ]; then
+if [ "$purpose" != demo ] && [ "$purpose" != docs ] && [ "$purpose" != release ]; then
   # To boot them.
   packages+=(qemu-system-x86 qemu-utils ovmf ovmf-ia32 qemu-system-arm qemu-efi-aarch64 qemu-efi-arm)
   # To make one of a foreign architecture.
   packages+=(qemu-user-static binfmt-support arch-test)
   # To check and to damage outputs.
   packages+=(mender-artifact openssl libarchive-tools busybox dash zip mount systemd acl attr libcap2-bin gdisk shellcheck)
-  packages+=(bzip2 xz-utils zstd grub-common bmap-tools btrfs-progs parted cloud-guest-utils jq hostname)
-  packages+=(android-sdk-libsparse-utils man-db u-boot-tools libubootenv-tool strace)
+  packages+=(bzip2 xz-utils zstd grub-common bmap-tools btrfs-progs xfsprogs parted cloud-guest-utils jq hostname)
+  packages+=(android-sdk-libsparse-utils man-db u-boot-tools libubootenv-tool strace bubblewrap python3-jsonschema)
 fi
 if [ "$purpose" = bench ]; then
   # What others use for the same work.
@@ -39,7 +39,22 @@ fi
 
 if [ "$purpose" = fleet ]; then
   # Where pip installs client and server of the Remote Execution API, and what the server runs actions in.
-  packages+=(python3 python3-venv bubblewrap procps)
+  packages+=(python3 python3-venv procps)
+fi
+
+if [ "$purpose" = docs ]; then packages=(python3 python3-markdown); fi
+
+if [ "$purpose" = release ]; then
+  # To build for the other architecture, to run what was built, and to judge it.
+  if [ "$(dpkg --print-architecture)" = arm64 ]; then
+    packages+=(gcc-x86-64-linux-gnu libc6-dev-amd64-cross)
+  else
+    packages+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
+  fi
+  packages+=(binutils bubblewrap dpkg git lintian man-db python3 qemu-user-static skopeo xz-utils)
+  for target in x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu; do
+    [ -d "$(rustc --print target-libdir --target "$target")" ] || rustup target add "$target"
+  done
 fi
 
 fail() {

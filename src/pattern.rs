@@ -13,15 +13,53 @@ pub struct Pattern {
     parts: Vec<Part>,
 }
 
+/// A component of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+pub enum Part {
     /// `**`.
     Any,
     /// One component, which may contain `*` and `?`.
     One(String),
 }
 
+impl Part {
+    /// The name that this component is, if it matches no other.
+    #[must_use]
+    pub fn literal(&self) -> Option<&str> {
+        match self {
+            Self::One(text) if !text.contains(['*', '?']) => Some(text),
+            Self::One(_) | Self::Any => None,
+        }
+    }
+}
+
 impl Pattern {
+    /// The components.
+    #[must_use]
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// Whether only one path matches: there are no `*` and `?`.
+    #[must_use]
+    pub fn is_literal(&self) -> bool {
+        self.parts.iter().all(|part| part.literal().is_some())
+    }
+
+    /// The components below the directory `dir`, if the pattern begins with it literally.
+    #[must_use]
+    pub fn below(&self, dir: &str) -> Option<&[Part]> {
+        let mut rest = self.parts.as_slice();
+        for name in dir.split('/').filter(|name| !name.is_empty()) {
+            let (first, others) = rest.split_first()?;
+            if first.literal() != Some(name) {
+                return None;
+            }
+            rest = others;
+        }
+        Some(rest)
+    }
+
     /// Whether `path` matches. Leading and repeated slashes of path and pattern are ignored.
     #[must_use]
     pub fn matches(&self, path: &[u8]) -> bool {

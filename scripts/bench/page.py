@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+from bench_text import put, seconds, table
 from plot import plot
 
 RESULTS, PAGE = Path(sys.argv[1]), Path(sys.argv[2])
@@ -18,6 +19,9 @@ FORMS = {
 }
 
 
+ALONE, VERIFIED = "our compressor alone", "our compressor alone, frames verified"
+
+
 def best(group, **wanted):
     """Of several rounds the quickest, by what tells the rows apart."""
     found = {}
@@ -27,15 +31,6 @@ def best(group, **wanted):
             if key not in found or row["wall"] < found[key]["wall"]:
                 found[key] = row
     return found
-
-
-def table(head, rows):
-    lines = ["| " + " | ".join(head) + " |", "| " + " | ".join("---" for _ in head) + " |"]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
-
-
-def seconds(value):
-    return f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
 def mib(value):
@@ -61,10 +56,29 @@ def ratios():
     for (card, form, _), ours in best("goldsmith").items():
         hand = next(iter(best("hand", card=card, form=form).values()))
         row = [titles()[card], FORMS[form], f"{ours['wall'] / hand['wall']:.2f} (CPU {ours['cpu'] / hand['cpu']:.2f})"]
-        floors = [f"{ours['wall'] / floor['wall']:.2f} x `{name}`" for (_, _, name), floor in best("floor", card=card, form=form).items()]
+        floors = [
+            f"{ours['wall'] / floor['wall']:.2f} (CPU {ours['cpu'] / floor['cpu']:.2f}) x `{name}`"
+            for (_, _, name), floor in best("floor", card=card, form=form).items()
+            if name != VERIFIED
+        ]
         rows.append([*row, ", ".join(floors), mib(ours["memory"]), mib(ours["extra_disk"])])
     head = ["input", "results", "time, relative to by hand", "time, relative to lower bound", "memory MiB", "extra disk MiB"]
     return table(head, rows)
+
+
+def shares():
+    """What of the CPU time is the codec's, and what is ours."""
+    rows = []
+    for (card, form, _), ours in best("goldsmith").items():
+        floors = {name: row["cpu"] for (_, _, name), row in best("floor", card=card, form=form).items()}
+        if not {ALONE, VERIFIED} <= floors.keys():
+            continue
+        compress, verify = floors[ALONE], floors[VERIFIED] - floors[ALONE]
+        parts = [compress, verify, ours["cpu"] - compress - verify]
+        rival = min((cpu, name) for name, cpu in floors.items() if name not in (ALONE, VERIFIED))
+        row = [f"{seconds(part)} ({100 * part / ours['cpu']:.0f} %)" for part in parts]
+        rows.append([titles()[card], form, seconds(ours["cpu"]), *row, f"{seconds(rival[0])} (`{rival[1]}`)"])
+    return table(["input", "form", "CPU s", "compressing", "verifying frames", "all else", "the cheapest other compressor alone"], rows)
 
 
 def details():
@@ -113,16 +127,12 @@ def machine():
 
 
 def main():
-    page = PAGE.read_text()
     have = {row["group"] for row in DATA["results"]} | ({"delta"} if DATA.get("delta") else set())
     parts = {"machine": machine}
-    needs = {ratios: "goldsmith", details: "goldsmith", series: "series", inputs: "inputs", cache: "cache", delta: "delta"}
+    needs = {ratios: "goldsmith", shares: "goldsmith", details: "goldsmith", series: "series", inputs: "inputs", cache: "cache", delta: "delta"}
     parts |= {part.__name__: part for part, group in needs.items() if group in have}
     for name, part in parts.items():
-        begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
-        before, rest = page.split(begin, 1)
-        page = before + begin + part() + "\n" + end + rest.split(end, 1)[1]
-    PAGE.write_text(page)
+        put(PAGE, name, part())
 
 
 main()

@@ -50,6 +50,7 @@ mod sign;
 mod tar;
 mod write;
 
+pub use self::tar::archive as tar_of;
 pub use crate::bundle::ClientVersion;
 pub use clients::{Demands, TOO_LARGE, unreadable};
 pub use meta::{ChecksumKey, Meta, ROOTFS, SoftwareVersion, StateScript};
@@ -57,7 +58,7 @@ pub use names::{InvalidName, visible};
 pub use offer::{Offer, Signed};
 pub use read::{
     Artifact, ArtifactFinding, ArtifactReport, HashedPayload, PayloadFile, Severity, Signature,
-    show, validate, validate_hashed,
+    show, unpack, validate, validate_hashed,
 };
 pub use sign::{KeyError, KeyFile, Signer, Verifier};
 pub use write::{Draft, Envelope, WriteError, bootstrap, write};

@@ -14,6 +14,7 @@
 //! | 329, 337 | 8, 8 | devmajor, devminor | 0 |
 
 use super::names::MEMBER_MAX;
+use crate::stream::{Content, ReadAt as _};
 use crate::units::align_up;
 
 /// Headers and contents fill whole blocks of this size (bytes).
@@ -115,6 +116,26 @@ pub(super) fn zeros(size: u64) -> Vec<u8> {
 /// Pads to a whole block.
 fn pad(out: &mut Vec<u8>) {
     out.extend(zeros(len_of(out)));
+}
+
+/// An archive of files with short names, for what is published next to an Artifact.
+#[must_use]
+pub fn archive(members: &[(&str, Content)], mtime: u64) -> Content {
+    let mut out = Content::hole(0);
+    for (name, content) in members {
+        let size = content.len();
+        let member = Member {
+            name,
+            mode: 0o644,
+            mtime,
+            size,
+        };
+        out.push_bytes(out.len(), member.header(false));
+        out.push_content(out.len(), content);
+        out.push_bytes(out.len(), zeros(size));
+    }
+    out.push_bytes(out.len(), END.to_vec());
+    out
 }
 
 /// Appends a file made in memory.

@@ -1,13 +1,17 @@
 //! The cache of compressed frames that a conversion uses.
 
-use crate::compress::cache::Cache;
+use crate::compress::cache::{Cache, CacheUsage};
 use crate::config;
+use crate::convert::outputs::Scratch;
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::repository::default_cache_dir;
 use crate::units::parse_large_size;
+use anyhow::Context;
 use clap::Args;
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The directory of the cache, next to that of packages.
 const DIR: &str = "frames";
@@ -61,6 +65,77 @@ impl CacheArgs {
                 ));
             })
             .ok())
+    }
+}
+
+/// The caches of conversions in one run, each opened once. Conversions whose configuration wants
+/// none share a temporary one, since they share frames in any case.
+pub(super) struct SharedCaches<'a> {
+    args: &'a CacheArgs,
+    /// Where a temporary cache is made.
+    results: &'a Path,
+    report: &'a dyn Report,
+    opened: Mutex<Vec<SharedCache>>,
+}
+
+struct SharedCache {
+    /// The keys that ask for it.
+    config: config::Cache,
+    cache: Arc<Cache>,
+    /// Its directory, if it is temporary.
+    scratch: Option<Scratch>,
+}
+
+impl<'a> SharedCaches<'a> {
+    pub(super) fn new(args: &'a CacheArgs, results: &'a Path, report: &'a dyn Report) -> Self {
+        Self {
+            args,
+            results,
+            report,
+            opened: Mutex::default(),
+        }
+    }
+
+    /// The cache that a configuration asks for.
+    ///
+    /// # Errors
+    /// That a directory that was named cannot be used; I/O errors of a temporary one.
+    pub(super) fn open(&self, config: &config::Cache) -> anyhow::Result<Arc<Cache>> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = opened.iter().find(|known| known.config == *config) {
+            return Ok(Arc::clone(&known.cache));
+        }
+        let (cache, scratch) = match self.args.open(config, self.report)? {
+            Some(cache) => (cache, None),
+            None => {
+                let dir = Scratch::below(self.results);
+                let results = self.results.display();
+                let dir = dir.with_context(|| format!("creating a directory in {results}"))?;
+                (Cache::open(dir.path(), u64::MAX)?, Some(dir))
+            }
+        };
+        let cache = Arc::new(cache);
+        opened.push(SharedCache {
+            config: config.clone(),
+            cache: Arc::clone(&cache),
+            scratch,
+        });
+        Ok(cache)
+    }
+
+    /// Reports what was taken from caches and added to them, and returns it for those that stay.
+    pub(super) fn finish(self) -> BTreeMap<PathBuf, CacheUsage> {
+        let opened = self.opened.into_inner();
+        let mut usage = BTreeMap::new();
+        for SharedCache { cache, scratch, .. } in opened.unwrap_or_else(PoisonError::into_inner) {
+            if scratch.is_some() {
+                cache.report_faults(self.report);
+            } else {
+                cache.report_usage(self.report);
+                usage.insert(cache.dir().to_owned(), cache.usage());
+            }
+        }
+        usage
     }
 }
 

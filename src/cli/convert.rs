@@ -2,11 +2,14 @@
 
 use super::cache::CacheArgs;
 use super::input::ConversionArgs;
-use super::{print, progress};
+use super::{print, progress, terminal};
 use crate::compress::cache::CacheUsage;
-use crate::convert::{self, Record, WriteOptions};
+use crate::convert::{self, Conversion, Record, WriteOptions};
+use crate::units::human;
 use clap::Args;
+use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 /// Convert a golden image into an A/B image and an update Artifact
 ///
@@ -27,6 +30,7 @@ pub(super) struct ConvertArgs {
 
 /// Runs the command.
 pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
+    let begin = Instant::now();
     let report = progress::report(args.input.quiet);
     let (conversion, usage) = args.input.request(true, &*report, |request, input| {
         let cache = args.cache.open(&request.plan.config.cache, &*report)?;
@@ -36,6 +40,9 @@ pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
             cache: cache.as_ref(),
         };
         let conversion = convert::convert(request, input, &args.input.output_dir, options)?;
+        if let Some(cache) = &cache {
+            cache.report_usage(&*report);
+        }
         Ok((conversion, cache.map(|cache| cache.usage())))
     })?;
     drop(report);
@@ -49,8 +56,50 @@ pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
                 .map(|path| format!("{}\n", path.display()))
                 .collect::<String>(),
         )?;
+        if !args.input.quiet && terminal::is_terminal() {
+            let text = summary(&conversion, usage, begin.elapsed());
+            let _ = std::io::stderr().write_all(text.as_bytes());
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What was made, for people at a terminal, and what can be done with it.
+fn summary(conversion: &Conversion, usage: Option<CacheUsage>, time: Duration) -> String {
+    let mut parts = Vec::new();
+    let mut next = Vec::new();
+    let outputs = conversion.record.outputs.iter();
+    for (output, path) in outputs.filter_map(|one| {
+        let mut files = conversion.files.iter();
+        let path = files.find(|path| path.ends_with(&one.file))?;
+        Some((one, path.display()))
+    }) {
+        match output.kind {
+            "image" => {
+                parts.push(format!("image {}", human(output.size)));
+                next.push(format!("goldsmith boot {path}"));
+                next.push(format!("goldsmith flash {path} DEVICE"));
+            }
+            "artifact" => {
+                parts.push(format!("Artifact {}", human(output.size)));
+                next.push(format!("goldsmith diff EARLIER.mender {path}"));
+            }
+            _ => {}
+        }
+    }
+    if let Some(usage) = usage {
+        let all = usage.reused_frames + usage.compressed_frames;
+        parts.push(format!(
+            "{} of {all} frames from the cache",
+            usage.reused_frames
+        ));
+    }
+    let seconds = time.as_secs_f32();
+    let next: String = next.iter().map(|line| format!("  {line}\n")).collect();
+    format!(
+        "done in {seconds:.1} s: {}\nnext:\n{next}",
+        parts.join(", ")
+    )
 }
 
 /// The record, and what came from the cache: the file has none of that, since a cache changes no

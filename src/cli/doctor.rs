@@ -1,13 +1,13 @@
 //! `goldsmith doctor`: examines a golden image before a fleet has it.
 
 use super::input::{ImageArgs, package_cache};
-use super::{print, progress};
+use super::{annotate, print, progress};
 use crate::config;
 use crate::convert::{self, Request};
 use crate::doctor::Finding;
 use crate::plan::PlanRequest;
 use crate::plan::host::HostFiles;
-use crate::problem::Usage;
+use crate::problem::{Problem, Usage};
 use crate::units::counted;
 use crate::verify::Severity;
 use clap::Args;
@@ -64,6 +64,15 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
         report: &*report,
     };
     let findings = convert::examine(&request, args.input.open(&*report)?)?;
+    for finding in &findings {
+        let place = finding.evidence.first().map(|one| one.path.as_str());
+        let text = match place {
+            Some(path) if !path.is_empty() => format!("{path}: {}", finding.text),
+            _ => finding.text.clone(),
+        };
+        let problem = Problem::new(text).hint(&finding.remedy);
+        annotate::finding(finding.severity, finding.code, &problem);
+    }
     let good = findings.iter().all(|one| one.severity != Severity::Error);
     let text = match args.json {
         true => {

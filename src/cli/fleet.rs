@@ -1,19 +1,20 @@
 //! `goldsmith fleet`.
 
+use super::cache::{CacheArgs, SharedCaches};
 use super::input::{epoch, open_golden, package_cache, processors};
 use super::{message, print, progress};
-use crate::compress::cache::Cache;
+use crate::compress::cache::CacheUsage;
 use crate::config::{ConfigError, Fleet};
-use crate::convert::outputs::Scratch;
 use crate::fleet::actions::{self, ActionList, ActionOptions, Input};
 use crate::fleet::remote::{self, Remote};
 use crate::fleet::run::{self, FleetRun};
 use crate::fleet::{matrix, program};
 use crate::problem::Usage;
-use crate::units::{human, parse_large_size};
+use crate::units::human;
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum, value_parser};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -62,9 +63,9 @@ impl TargetArgs {
 
 /// Convert all targets of a fleet
 ///
-/// Golden images are read once, and what is the same in several targets is compressed once. A
-/// target that fails does not stop the others; its reason is in the summary, and the exit code
-/// is 1.
+/// Golden images are read once, and what is the same in several targets is done once. Compressed
+/// data is kept for the next run, as by `convert`. A target that fails does not stop the others;
+/// its reason is in the summary, and the exit code is 1.
 #[derive(Args, Debug)]
 struct FleetConvertArgs {
     #[command(flatten)]
@@ -76,13 +77,8 @@ struct FleetConvertArgs {
     /// Only read the results back; by default they also have to pass the checks of `verify`
     #[arg(long)]
     no_verify: bool,
-    /// Directory that keeps compressed data for the next run; does not affect the results
-    /// [default: a directory next to the results, removed at the end]
-    #[arg(long, value_name = "DIR")]
-    cache: Option<PathBuf>,
-    /// Largest size of the cache; the least recently used data is removed
-    #[arg(long, value_name = "SIZE", default_value = "4 GiB", value_parser = parse_large_size)]
-    cache_size: u64,
+    #[command(flatten)]
+    cache: CacheArgs,
     /// Treat warnings as errors
     #[arg(long)]
     strict: bool,
@@ -288,20 +284,8 @@ fn convert(args: &FleetConvertArgs) -> anyhow::Result<ExitCode> {
         .first()
         .and_then(|one| one.output_dir.parent());
     let results = results.unwrap_or(Path::new("."));
-    let scratch = match args.cache {
-        Some(_) => None,
-        None => Some(
-            Scratch::below(results)
-                .with_context(|| format!("creating a directory in {}", results.display()))?,
-        ),
-    };
-    let cache = match (&args.cache, &scratch) {
-        (Some(dir), _) => Cache::open(dir, args.cache_size)?,
-        (None, scratch) => {
-            let dir = scratch.as_ref().map_or(results, Scratch::path);
-            Cache::open(dir, u64::MAX)?
-        }
-    };
+    let report = progress::report(args.quiet);
+    let caches = SharedCaches::new(&args.cache, results, &*report);
     let jobs = args.jobs.map_or_else(processors, usize::from);
     let package_dir = args.targets.package_cache.as_deref();
     let progress = progress::Many::new(args.quiet);
@@ -311,7 +295,7 @@ fn convert(args: &FleetConvertArgs) -> anyhow::Result<ExitCode> {
             jobs,
             verify: !args.no_verify,
             strict: args.strict,
-            cache: &cache,
+            cache: &|config| caches.open(&config.cache),
             epoch: epoch()?,
             package_cache: &|config| package_cache(package_dir, config),
             open: &|target, config, report| {
@@ -321,6 +305,7 @@ fn convert(args: &FleetConvertArgs) -> anyhow::Result<ExitCode> {
         },
     );
     drop(progress);
+    let caches = caches.finish();
     let outcomes = fleet.targets.iter().zip(&outcomes);
     let targets = outcomes.map(|(target, outcome)| {
         let files = outcome.as_ref().map(|conversion| &conversion.files[..]);
@@ -330,7 +315,14 @@ fn convert(args: &FleetConvertArgs) -> anyhow::Result<ExitCode> {
             files.map_err(|error| &**error),
         )
     });
-    finish(Summary::new(targets.collect()), args.json)
+    let targets = targets.collect();
+    finish(
+        Summary {
+            caches,
+            ..Summary::new(targets)
+        },
+        args.json,
+    )
 }
 
 /// Prints the summary; the exit code says whether all targets were converted.
@@ -355,6 +347,9 @@ struct Summary {
     failed: usize,
     /// The targets, in the order of the fleet.
     targets: Vec<TargetSummary>,
+    /// What was taken from caches that stay, and added to them; by directory.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    caches: BTreeMap<PathBuf, CacheUsage>,
 }
 
 /// What became of a target.
@@ -397,6 +392,7 @@ impl Summary {
             converted: targets.len() - failed,
             failed,
             targets,
+            caches: BTreeMap::new(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! `goldsmith init`.
 
 use super::input::ImageArgs;
-use super::{message, print, progress};
+use super::{message, new_file, print, progress};
 use crate::bundle;
 use crate::config::{self, Config};
 use crate::convert::{self, Prepared, Record, Request};
@@ -9,10 +9,9 @@ use crate::golden::Golden;
 use crate::init::{self, Beginning, Client, Sizes};
 use crate::plan::host::HostFiles;
 use crate::plan::{self, PlanRequest};
-use crate::problem::{Problem, Usage};
+use crate::problem::Usage;
 use crate::report::{Report, Silent};
 use clap::Args;
-use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -35,6 +34,8 @@ pub(super) struct InitArgs {
     input: ImageArgs,
 }
 
+/// How another file is named.
+const ANOTHER: &str = "name another file with --output, or - for standard output";
 /// A disk that is large enough for any image (bytes), to find out how much of it is needed.
 const AMPLE: &str = "storage.size=\"1 TiB\"";
 /// What a client and the libraries that it brings take of a root filesystem (bytes): 30 MiB, with
@@ -46,8 +47,8 @@ const RELEASE: &str = "artifact.name=\"release-1\"";
 /// Runs the command.
 pub(super) fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
     let to_file = args.output != Path::new("-");
-    if to_file && args.output.symlink_metadata().is_ok() {
-        return Err(taken(&args.output).into());
+    if to_file {
+        new_file::check(&args.output, ANOTHER)?;
     }
     let report = progress::report(args.quiet);
     let beginning = look(args, &*report)?;
@@ -57,31 +58,12 @@ pub(super) fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
         print(&text)?;
         return Ok(ExitCode::SUCCESS);
     }
-    write(&args.output, &text)?;
+    new_file::write(&args.output, &text, ANOTHER)?;
     if !args.quiet {
         let _ = io::stderr().write_all(next(args, &beginning).as_bytes());
     }
     print(&format!("{}\n", args.output.display()))?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn taken(path: &Path) -> Usage {
-    let problem = Problem::new(format!("{} exists; nothing is replaced", path.display()));
-    Usage::from(problem.hint("name another file with --output, or - for standard output"))
-}
-
-/// Writes a new file.
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::AlreadyExists => anyhow::Error::from(taken(path)),
-        _ => Problem::new(format!("writing {}: {error}", path.display())).into(),
-    };
-    let mut file = File::create_new(path).map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(|error| {
-        // The half of a configuration would be another one.
-        let _ = std::fs::remove_file(path);
-        failed(error)
-    })
 }
 
 /// What the image shows.

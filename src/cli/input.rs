@@ -1,6 +1,7 @@
 //! What the commands that read images share: the arguments of a conversion, and how an image is
 //! opened.
 
+use super::message;
 use crate::config::{self, Config};
 use crate::convert::Request;
 pub(super) use crate::convert::read_record;
@@ -14,6 +15,7 @@ use crate::report::Report;
 use crate::repository::default_cache_dir;
 use crate::tree::host::Modes;
 use crate::units::{human, parse_large_size};
+use crate::volume::{self, Opened};
 use anyhow::Context;
 use clap::{Args, value_parser};
 use std::num::NonZero;
@@ -34,7 +36,7 @@ pub(super) struct ConversionArgs {
     #[arg(short, long, value_name = "FILE")]
     config: Vec<PathBuf>,
     /// Directory to copy over the root filesystem; may be repeated
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR")]
     overlay: Vec<PathBuf>,
     /// Set one key, as in storage.size="8 GiB"; may be repeated, overrides all files
     #[arg(short, long, value_name = "KEY=VALUE")]
@@ -57,7 +59,7 @@ pub(super) struct ConversionArgs {
     #[arg(long, value_name = "DIR")]
     package_cache: Option<PathBuf>,
     /// Directory for the results, and for temporary files when the image is compressed
-    #[arg(long, value_name = "DIR", default_value = "deploy")]
+    #[arg(short, long, value_name = "DIR", default_value = "deploy")]
     pub(super) output_dir: PathBuf,
     /// Number of threads [default: one per processor]; does not affect the results
     #[arg(short, long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
@@ -87,6 +89,14 @@ pub(super) struct ImageArgs {
     pub(super) image: PathBuf,
 }
 
+/// The arguments of commands that read the files of images, filesystems and Artifacts
+#[derive(Args, Debug)]
+pub(super) struct ContentArgs {
+    /// Largest size that a compressed file may unpack to
+    #[arg(long, value_name = "SIZE", default_value = "64 GiB", value_parser = parse_large_size)]
+    max_size: u64,
+}
+
 impl ImageArgs {
     /// Opens the image. If it is compressed, it is unpacked to a temporary file in the current
     /// directory.
@@ -105,6 +115,20 @@ impl ImageArgs {
             hint: "allow more with --max-size",
         };
         open(image, Path::new("."), limit, processors(), report)
+    }
+}
+
+impl ContentArgs {
+    /// Calls `read` with the options by which `file` is opened; what has to be unpacked goes to a
+    /// temporary file in the current directory.
+    pub(super) fn open(&self, file: &Path, report: &dyn Report) -> anyhow::Result<Opened> {
+        let options = source::OpenOptions {
+            spool_dir: Path::new("."),
+            max_size: self.max_size,
+            report,
+            threads: u32::try_from(processors()).unwrap_or(u32::MAX),
+        };
+        volume::open(file, &options)
     }
 }
 
@@ -147,6 +171,7 @@ impl ConversionArgs {
         report: &dyn Report,
         convert: impl FnOnce(&Request, source::InputImage) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
+        refuse_overlay(&self.output_dir)?;
         // A plan needs no name yet.
         let unnamed = format!("artifact.name=\"{UNNAMED}\"");
         let defaults = [unnamed.as_str()].into_iter().filter(|_| !make);
@@ -176,7 +201,8 @@ impl ConversionArgs {
             strict: self.strict,
             report,
         };
-        convert(&request, self.open(&config, report)?)
+        let input = self.open(&config, report)?;
+        convert(&request, input).map_err(|error| message::with_places(error, &config))
     }
 
     fn open(&self, config: &Config, report: &dyn Report) -> anyhow::Result<source::InputImage> {
@@ -187,6 +213,35 @@ impl ConversionArgs {
     pub(super) fn jobs(&self) -> usize {
         self.jobs.map_or_else(processors, usize::from)
     }
+}
+
+/// Directories that overlays have at their top.
+const OVERLAY_TOPS: [&str; 8] = ["etc", "usr", "opt", "var", "home", "root", "lib", "boot"];
+
+/// Whether a directory has such directories and nothing else.
+fn has_overlay_tops_alone(dir: &Path) -> bool {
+    let Ok(entries) = dir.read_dir() else {
+        return false;
+    };
+    let mut entries = entries.flatten().peekable();
+    entries.peek().is_some()
+        && entries.all(|entry| {
+            let name = entry.file_name();
+            entry.path().is_dir() && OVERLAY_TOPS.iter().any(|top| name == *top)
+        })
+}
+
+/// Refuses an output directory that is an overlay: `-o` named one in earlier versions.
+fn refuse_overlay(dir: &Path) -> anyhow::Result<()> {
+    if !has_overlay_tops_alone(dir) {
+        return Ok(());
+    }
+    let name = dir.display();
+    let message = format!(
+        "-o (--output-dir) is the directory of the results, but {name} is that of a root filesystem"
+    );
+    let hint = format!("to copy it over the root filesystem, write --overlay {name}");
+    Err(Usage::from(Problem::new(message).hint(hint)).into())
 }
 
 /// The number of processors, or 1 if it cannot be determined.
@@ -214,7 +269,7 @@ pub(super) fn open_golden(
     // A golden image may come from a larger disk than the new one; eight times its size is an
     // archive made to fill the disk.
     let limit = SizeLimit {
-        bytes: config.storage.size.saturating_mul(8),
+        bytes: config.storage.size.unwrap_or(8 << 30).saturating_mul(8),
         hint: "raise storage.size: an image may unpack to eight times that size",
     };
     open(image, spool, limit, jobs, report)

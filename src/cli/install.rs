@@ -67,8 +67,8 @@ pub(super) fn man(args: &ManArgs) -> anyhow::Result<ExitCode> {
 fn pages_of(command: &clap::Command, name: &str, out: &mut Vec<(String, clap::Command)>) {
     out.push((name.to_owned(), command.clone()));
     for child in command.get_subcommands() {
-        // `help` is a page of its own nowhere.
-        if child.get_name() != "help" {
+        // Where clap adds it, `help` is not a page of its own.
+        if child.get_name() != "help" || name == "goldsmith" {
             pages_of(child, &format!("{name}-{}", child.get_name()), out);
         }
     }

@@ -1,5 +1,6 @@
 //! Error messages: the chain of causes as one sentence, then the hints, each on its own line.
 
+use crate::config::{Config, OriginKind};
 use crate::fs::ext4;
 use crate::image::{output, source};
 use crate::problem::{Problem, Problems, Usage};
@@ -52,6 +53,49 @@ pub fn json(error: &anyhow::Error) -> String {
     let errors: Vec<serde_json::Value> = errors.collect();
     let object = serde_json::json!({ "errors": errors, "exit-code": exit_code(error) });
     format!("{object:#}\n")
+}
+
+/// The error with the place of each key that its messages name, if a file of the user sets it: a
+/// value may come from a file that nobody has in mind.
+#[must_use]
+pub fn with_places(error: anyhow::Error, config: &Config) -> anyhow::Error {
+    let found = problems(&error);
+    let placed: Vec<Problem> = found.iter().map(|one| placed(one, config)).collect();
+    if placed == found {
+        return error;
+    }
+    match exit_code(&error) {
+        2 => Usage(Problems(placed)).into(),
+        _ => Problems(placed).into(),
+    }
+}
+
+fn placed(problem: &Problem, config: &Config) -> Problem {
+    let message = &problem.message;
+    let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._".contains(c);
+    let words = message.split(|c: char| !is_part(c));
+    let mut places: Vec<String> = Vec::new();
+    for key in words
+        .map(|word| word.trim_matches('.'))
+        .filter(|word| word.contains('.'))
+    {
+        let Some(location) = config.location(key) else {
+            continue;
+        };
+        let place = format!("{key}: {location}");
+        let named = message.contains(&format!("{}:", location.origin.name));
+        let known = named || places.contains(&place);
+        if location.origin.kind == OriginKind::File && !known {
+            places.push(place);
+        }
+    }
+    match places.is_empty() {
+        true => problem.clone(),
+        false => Problem {
+            message: format!("{message} ({})", places.join(", ")),
+            hint: problem.hint.clone(),
+        },
+    }
 }
 
 /// The context of an error, and its problems.

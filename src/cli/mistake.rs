@@ -4,17 +4,15 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::path::Path;
 
 /// What other programs call our commands.
-const COMMANDS: [(&str, &[&str]); 9] = [
-    (
-        "convert",
-        &["build", "make", "create", "run", "generate", "image"],
-    ),
-    (
-        "plan",
-        &["dry-run", "preview", "simulate", "diff", "explain"],
-    ),
+const COMMANDS: [(&str, &[&str]); 13] = [
+    ("convert", &["build", "make", "create", "generate", "image"]),
+    ("plan", &["dry-run", "preview", "simulate", "explain"]),
     ("flash", &["write", "burn", "dd", "install"]),
-    ("inspect", &["info", "show", "list", "ls", "partitions"]),
+    ("inspect", &["info", "show", "partitions"]),
+    ("ls", &["list", "dir", "files"]),
+    ("extract", &["cp", "copy", "unpack"]),
+    ("diff", &["compare", "cmp", "changes"]),
+    ("boot", &["qemu", "emulate", "run", "try"]),
     ("verify", &["validate", "test", "fsck"]),
     ("lock", &["resolve", "update", "upgrade", "add"]),
     ("fetch", &["download", "pull", "get"]),
@@ -30,8 +28,8 @@ const OPTIONS: [(&str, &str); 13] = [
     ("--disk-image", "the image as the last argument"),
     ("--image", "the image as the last argument"),
     ("--input", "the image as the last argument"),
-    ("--output", "--output-dir DIR"),
-    ("--out", "--output-dir DIR"),
+    ("--output", "-o DIR (--output-dir)"),
+    ("--out", "-o DIR (--output-dir)"),
     ("--dry-run", "the command `plan`"),
     ("--size", "-s storage.size=\"8 GiB\""),
     ("--device-type", "-s board.device-type=NAME"),
@@ -99,7 +97,7 @@ mod tests {
             ("goldsmith build a.img", "`goldsmith convert`"),
             ("goldsmith Cargo.toml", "`goldsmith convert Cargo.toml`"),
             ("goldsmith convert --name x a.img", "-n NAME"),
-            ("goldsmith convert --output=x a.img", "--output-dir DIR"),
+            ("goldsmith convert --output=x a.img", "-o DIR"),
             ("goldsmith plan --size 8 a.img", "-s storage.size"),
         ] {
             let text = explain(line).unwrap_or_default();

@@ -1,14 +1,19 @@
 //! The command line: parses arguments, prints results, sets the exit code. Decides nothing.
 
+mod annotate;
 pub mod artifact;
 pub mod boards;
+mod boot;
 mod cache;
 mod check;
 mod convert;
+mod diff;
 mod doctor;
+mod files;
 mod flash;
 mod fleet;
 mod golden_partitions;
+mod help;
 mod init;
 mod input;
 mod inspect;
@@ -17,11 +22,15 @@ mod lock;
 pub mod message;
 mod migrate;
 mod mistake;
+mod new_file;
+mod picture;
 mod plan;
 mod progress;
+mod terminal;
 mod verify;
 
 use crate::problem::Problem;
+use crate::verify::Severity;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -38,9 +47,19 @@ use std::process::ExitCode;
     name = "goldsmith",
     version,
     max_term_width = 80,
-    arg_required_else_help = true
+    arg_required_else_help = true,
+    disable_help_subcommand = true
 )]
 pub struct Cli {
+    /// Make annotations of messages: `github` prints workflow commands, `gitlab=FILE` writes a
+    /// code quality report
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        help_heading = "Continuous integration"
+    )]
+    annotate: Option<annotate::Annotations>,
     #[command(subcommand)]
     command: Command,
 }
@@ -57,12 +76,18 @@ enum Command {
     Fetch(lock::FetchArgs),
     Doctor(doctor::DoctorArgs),
     Inspect(inspect::InspectArgs),
+    Ls(files::LsArgs),
+    Cat(files::CatArgs),
+    Extract(files::ExtractArgs),
+    Diff(diff::DiffArgs),
+    Boot(boot::BootArgs),
     Verify(verify::VerifyArgs),
     Artifact(artifact::ArtifactArgs),
     Boards(boards::BoardsArgs),
     Migrate(migrate::MigrateArgs),
     Completions(install::CompletionsArgs),
     Man(install::ManArgs),
+    Help(help::HelpArgs),
 }
 
 /// Every command as it is typed after `goldsmith`, such as `artifact show`. The first one is empty:
@@ -92,23 +117,38 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // If it cannot be printed (a closed pipe), that cannot be reported either.
             let _ = match mistake::explained(&error) {
-                Some(text) => io::stderr().write_all(text.as_bytes()),
+                Some(text) => io::stderr().write_all(terminal::painted(&text).as_bytes()),
                 None => error.print(),
             };
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
     on_signals();
-    match random_numbers().and_then(|()| run(&cli.command)) {
+    annotate::start(cli.annotate.as_ref());
+    let result = random_numbers().and_then(|()| run(&cli.command));
+    if let Err(error) = &result {
+        show(error);
+    }
+    let written = annotate::finish();
+    if let Err(error) = &written {
+        show(error);
+    }
+    match result.and_then(|code| written.map(|()| code)) {
         Ok(code) => code,
         Err(error) => {
-            let _ = io::stderr().write_all(message::render(&error).as_bytes());
             // A program that reads standard output gets an object in any case.
             if std::env::args_os().any(|argument| argument == "--json") {
                 let _ = print(&message::json(&error));
             }
             ExitCode::from(message::exit_code(&error))
         }
+    }
+}
+
+/// Shows the problems of an error.
+fn show(error: &anyhow::Error) {
+    for problem in message::problems(error) {
+        annotate::show(Severity::Error, "", &problem);
     }
 }
 
@@ -140,12 +180,18 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Fetch(args) => lock::fetch(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Ls(args) => files::ls(args),
+        Command::Cat(args) => files::cat(args),
+        Command::Extract(args) => files::extract(args),
+        Command::Diff(args) => diff::run(args),
+        Command::Boot(args) => boot::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Artifact(args) => artifact::run(args),
         Command::Boards(args) => boards::run(args),
         Command::Migrate(args) => migrate::run(args),
         Command::Completions(args) => install::completions(args),
         Command::Man(args) => install::man(args),
+        Command::Help(args) => help::run(args),
     }
 }
 
@@ -159,8 +205,11 @@ fn on_signals() {
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
             let published = crate::convert::outputs::abandon();
+            crate::emulate::abandon();
             let writing = flash::WRITING.load(std::sync::atomic::Ordering::Relaxed);
+            let extracting = crate::volume::EXTRACTING.load(std::sync::atomic::Ordering::Relaxed);
             let state = match (writing, published) {
+                _ if extracting => "what was copied until now is there",
                 (true, _) => "the device holds part of the image",
                 (false, true) => "everything was written",
                 (false, false) => "nothing was written",

@@ -1,13 +1,22 @@
 //! `goldsmith plan`: shows what a conversion would do.
 
 use super::input::{ConversionArgs, UNNAMED};
-use super::{golden_partitions, print, progress};
+use super::{golden_partitions, new_file, picture, print, progress};
 use crate::bundle;
 use crate::convert::{self, Prepared, Record};
+use crate::edit::changes::NetChange;
+use crate::golden::Golden;
+use crate::stream::{Content, ReadAt as _};
+use crate::text_diff;
+use crate::tree::{LeafKind, Node, Tree};
 use crate::units::human;
 use clap::Args;
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+/// How another file is named.
+const ANOTHER: &str = "name another file with --svg";
 
 /// Show what convert would do, without writing anything
 #[derive(Args, Debug)]
@@ -17,10 +26,22 @@ pub(super) struct PlanArgs {
     /// Show only the merged configuration and where each value comes from
     #[arg(long)]
     show_config: bool,
+    /// Draw the disk before and after to this new file (SVG)
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// List every file that changes; otherwise they are counted by reason
+    #[arg(long, conflicts_with = "json")]
+    edits: bool,
+    /// Show the lines that change in text files of the golden image; secrets are ***
+    #[arg(long, conflicts_with_all = ["json", "show_config"])]
+    diff: bool,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &PlanArgs) -> anyhow::Result<ExitCode> {
+    if let Some(path) = &args.svg {
+        new_file::check(path, ANOTHER)?;
+    }
     let report = progress::report(args.input.quiet);
     if args.show_config {
         let config = args.input.with_board(args.input.config()?, &*report)?;
@@ -28,35 +49,45 @@ pub(super) fn run(args: &PlanArgs) -> anyhow::Result<ExitCode> {
         print(&config.show())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let prepared = args.input.request(false, &*report, convert::prepare)?;
+    let (prepared, before) = args.input.request(false, &*report, |request, input| {
+        let golden = Golden::read(input, request.plan.selection(), request.report)?;
+        let before = args.diff.then(|| {
+            let boot = golden.boot.as_ref().map(|boot| boot.tree.clone());
+            (golden.root.tree.clone(), boot)
+        });
+        Ok((convert::prepare_golden(request, golden)?, before))
+    })?;
     if prepared.plan.artifact.name == UNNAMED {
         report.note("the release has no name yet; convert needs one: --artifact-name release-1");
     }
+    if let Some(warning) = prepared.check_outputs(&args.input.output_dir)? {
+        report.warn(&warning);
+    }
     drop(report);
-    prepared.check_outputs(&args.input.output_dir)?;
     let record = Record::new(&prepared);
+    if let Some(path) = &args.svg {
+        let picture = picture::svg(&picture::disks(&prepared, &record));
+        new_file::write(path, &picture, ANOTHER)?;
+    }
     if args.input.json {
         print(&record.json()?)?
     } else {
-        print(&text(&prepared, &record))?
+        print(&text(&prepared, &record, args.edits))?;
+        if let Some((root, boot)) = &before {
+            print(&diff(&prepared, root, boot.as_ref())?)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// The output without `--json`.
-fn text(prepared: &Prepared, record: &Record) -> String {
+fn text(prepared: &Prepared, record: &Record, all: bool) -> String {
     let mut out = String::new();
     system_text(&mut out, prepared, record);
     golden_partitions::table(&mut out, &record.input.partitions, &record.input.areas);
     disk_text(&mut out, record);
-    let _ = writeln!(out, "\nEdits ({})", record.edits.len());
-    for edit in &record.edits {
-        let _ = writeln!(
-            out,
-            "  {:<5} {:<8} {}  ({})",
-            edit.filesystem, edit.action, edit.path, edit.reason
-        );
-    }
+    picture::text(&mut out, &picture::disks(prepared, record));
+    edits_text(&mut out, &record.edits, all);
     references_text(&mut out, record);
     let extensions = prepared.plan.output.extensions();
     let files: Vec<String> = extensions
@@ -64,6 +95,113 @@ fn text(prepared: &Prepared, record: &Record) -> String {
         .collect();
     let _ = writeln!(out, "\nWould write {}", files.join(", "));
     out
+}
+
+/// The edits: all of them, or how many there are for each reason.
+fn edits_text(out: &mut String, edits: &[NetChange], all: bool) {
+    let more = if all || edits.is_empty() {
+        ""
+    } else {
+        "; --edits lists every file, --diff shows changed lines"
+    };
+    let _ = writeln!(out, "\nEdits ({}{more})", edits.len());
+    if all {
+        for edit in edits {
+            let _ = writeln!(
+                out,
+                "  {:<5} {:<8} {}  ({})",
+                edit.filesystem, edit.action, edit.path, edit.reason
+            );
+        }
+        return;
+    }
+    let mut reasons: Vec<(&str, Vec<&NetChange>)> = Vec::new();
+    for edit in edits {
+        match reasons
+            .iter_mut()
+            .find(|(reason, _)| *reason == edit.reason)
+        {
+            Some((_, edits)) => edits.push(edit),
+            None => reasons.push((&edit.reason, vec![edit])),
+        }
+    }
+    for (reason, edits) in reasons {
+        let _ = writeln!(out, "  {reason}: {}", counted(&edits));
+    }
+}
+
+/// The edits of one reason: a single one by its path, several by their numbers and a few paths.
+fn counted(edits: &[&NetChange]) -> String {
+    let place = |edit: &NetChange| match edit.filesystem {
+        "root" => edit.path.clone(),
+        other => format!("{other}:{}", edit.path),
+    };
+    if let [one] = edits {
+        return format!("{} {}", one.action, place(one));
+    }
+    let numbers = ["added", "changed", "removed"]
+        .into_iter()
+        .filter_map(|action| {
+            let count = edits.iter().filter(|edit| edit.action == action).count();
+            (count > 0).then(|| format!("{count} {action}"))
+        });
+    let numbers = numbers.collect::<Vec<_>>().join(", ");
+    let named: Vec<String> = edits.iter().take(2).map(|edit| place(edit)).collect();
+    let rest = match edits.len() - named.len() {
+        0 => String::new(),
+        rest => format!(" and {rest} more"),
+    };
+    format!("{numbers}: {}{rest}", named.join(", "))
+}
+
+/// The largest text file whose lines are compared (bytes).
+const DIFF_MAX: u64 = 1 << 20;
+
+/// The lines that differ in the text files of the golden image that are changed.
+fn diff(prepared: &Prepared, root: &Tree, boot: Option<&Tree>) -> anyhow::Result<String> {
+    let secrets = prepared.plan.secrets();
+    let mut out = String::new();
+    let trees = &prepared.edited.trees;
+    for edit in &prepared.edited.changes {
+        let (before, after) = match edit.filesystem {
+            "root" => (Some(root), &trees.root),
+            "boot" => (boot, &trees.boot),
+            _ => continue,
+        };
+        let Some(before) = before.filter(|_| edit.action == "changed") else {
+            continue;
+        };
+        let text = |tree: &Tree| -> anyhow::Result<Option<String>> {
+            let is_small = |file: &Content| file.len() <= DIFF_MAX;
+            let Some(Node::Leaf(leaf)) = tree.find_nofollow(&edit.path) else {
+                return Ok(None);
+            };
+            let LeafKind::File(file) = &leaf.kind else {
+                return Ok(None);
+            };
+            if !is_small(file) {
+                return Ok(None);
+            }
+            let text = String::from_utf8(file.read_all(DIFF_MAX)?).ok();
+            Ok(text.filter(|text| !text.contains('\0')))
+        };
+        let (Some(old), Some(new)) = (text(before)?, text(after)?) else {
+            continue;
+        };
+        let mut lines = text_diff::unified(&old, &new);
+        for secret in &secrets {
+            lines = lines.replace(secret, "***");
+        }
+        if !lines.is_empty() {
+            let (filesystem, path) = (edit.filesystem, &edit.path);
+            let _ = write!(
+                out,
+                "\n--- golden {filesystem}:{path}\n+++ {filesystem}:{path}  ({})\n{lines}",
+                edit.reason
+            );
+        }
+    }
+    Ok(out)
 }
 
 /// The update client and the bundle that it belongs to.

@@ -1,9 +1,13 @@
 //! Progress on standard error: bars on a terminal, otherwise plain lines, with `--quiet`
 //! warnings alone.
 
+use super::annotate::show;
+use super::terminal;
+use crate::problem::Problem;
 use crate::report::Report;
+use crate::verify::Severity;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
 /// The report that suits standard error.
@@ -11,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 pub(super) fn report(quiet: bool) -> Box<dyn Report> {
     if quiet {
         Box::new(Warnings)
-    } else if std::io::stderr().is_terminal() {
+    } else if terminal::is_terminal() {
         Box::new(Terminal {
             bar: Mutex::new(None),
         })
@@ -29,7 +33,7 @@ impl Report for Warnings {
     fn advance(&self, _bytes: u64) {}
 
     fn warn(&self, message: &str) {
-        line(&format!("warning: {message}"));
+        warning("", message);
     }
 
     fn note(&self, _message: &str) {}
@@ -50,17 +54,35 @@ impl Report for Lines {
     fn advance(&self, _bytes: u64) {}
 
     fn warn(&self, message: &str) {
-        line(&format!("warning: {message}"));
+        warning("", message);
     }
 
     fn note(&self, message: &str) {
-        line(&format!("note: {message}"));
+        note("", message);
     }
+}
+
+fn warning(prefix: &str, message: &str) {
+    show(Severity::Warning, prefix, &Problem::new(message));
+}
+
+fn note(prefix: &str, message: &str) {
+    show(Severity::Note, prefix, &Problem::new(message));
 }
 
 /// Prints a line to standard error. Errors are ignored: there is nowhere to report them.
 fn line(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// The style of a step, whose length is known or not.
+fn style(has_length: bool) -> ProgressStyle {
+    let template = match has_length {
+        true => "{msg} {wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
+        false => "{msg}",
+    };
+    // The templates are constants. If one did not parse, the default style would do.
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 /// A bar or a spinner for the current step; warnings and notes stay above it.
@@ -75,19 +97,16 @@ impl Terminal {
         bar.as_ref().map(f).is_some()
     }
 
-    fn print(&self, text: &str) {
-        if !self.with(|bar| bar.suspend(|| line(text))) {
-            line(text);
+    /// Runs `print` with the bar out of its way.
+    fn above(&self, print: impl Fn()) {
+        if !self.with(|bar| bar.suspend(&print)) {
+            print();
         }
     }
 }
 
 impl Report for Terminal {
     fn step(&self, name: &str, total: Option<u64>) {
-        let style = match total {
-            Some(_) => "{msg} {wide_bar} {bytes:>11} of {total_bytes}",
-            None => "{msg}",
-        };
         // Cleared before the next one is drawn; otherwise it would remain above it.
         if let Some(old) = self
             .bar
@@ -98,10 +117,7 @@ impl Report for Terminal {
             old.finish_and_clear();
         }
         let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
-        // The templates above are constants. If one did not parse, the default style would do.
-        bar.set_style(
-            ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
-        );
+        bar.set_style(style(total.is_some()));
         bar.set_message(name.to_owned());
         bar.tick();
         *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar);
@@ -112,11 +128,11 @@ impl Report for Terminal {
     }
 
     fn warn(&self, message: &str) {
-        self.print(&format!("warning: {message}"));
+        self.above(|| warning("", message));
     }
 
     fn note(&self, message: &str) {
-        self.print(&format!("note: {message}"));
+        self.above(|| note("", message));
     }
 }
 
@@ -138,7 +154,7 @@ pub(super) struct Many {
 impl Many {
     /// The progress that suits standard error.
     pub(super) fn new(quiet: bool) -> Self {
-        let terminal = !quiet && std::io::stderr().is_terminal();
+        let terminal = !quiet && terminal::is_terminal();
         Self {
             quiet,
             bars: terminal.then(MultiProgress::new),
@@ -166,11 +182,12 @@ struct OneOfMany {
 }
 
 impl OneOfMany {
-    fn print(&self, text: &str) {
-        let text = format!("{}: {text}", self.name);
+    /// Calls `print` with what its lines begin with, with the bars out of its way.
+    fn above(&self, print: impl Fn(&str)) {
+        let prefix = format!("{}: ", self.name);
         match &self.bars {
-            Some(bars) => bars.suspend(|| line(&text)),
-            None => line(&text),
+            Some(bars) => bars.suspend(|| print(&prefix)),
+            None => print(&prefix),
         }
     }
 
@@ -189,18 +206,12 @@ impl Report for OneOfMany {
     fn step(&self, name: &str, total: Option<u64>) {
         let Some(bars) = &self.bars else {
             if !self.quiet {
-                self.print(name);
+                self.above(|prefix| line(&format!("{prefix}{name}")));
             }
             return;
         };
-        let style = match total {
-            Some(_) => "{msg} {wide_bar} {bytes:>11} of {total_bytes}",
-            None => "{msg}",
-        };
         let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
-        bar.set_style(
-            ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
-        );
+        bar.set_style(style(total.is_some()));
         self.replace(None);
         let bar = bars.add(bar);
         bar.set_message(format!("{}: {name}", self.name));
@@ -216,12 +227,12 @@ impl Report for OneOfMany {
     }
 
     fn warn(&self, message: &str) {
-        self.print(&format!("warning: {message}"));
+        self.above(|prefix| warning(prefix, message));
     }
 
     fn note(&self, message: &str) {
         if !self.quiet {
-            self.print(&format!("note: {message}"));
+            self.above(|prefix| note(prefix, message));
         }
     }
 }

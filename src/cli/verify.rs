@@ -1,9 +1,10 @@
 //! `goldsmith verify`: checks a finished image.
 
 use super::input::{ImageArgs, read_record};
-use super::{print, progress};
+use super::{annotate, print, progress};
 use crate::artifact::Verifier;
 use crate::golden::{Golden, Selection};
+use crate::problem::Problem;
 use crate::report::Report;
 use crate::stream::{FileSource, Source};
 use crate::units::{counted, human};
@@ -64,6 +65,11 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
             ..Request::default()
         },
     );
+    for finding in &outcome.findings {
+        let text = format!("{}: {}", finding.place, finding.text);
+        let problem = Problem::new(text.trim_start_matches(": "));
+        annotate::finding(finding.severity, finding.code, &problem);
+    }
     let good = outcome.is_good();
     if args.json {
         let text = serde_json::to_string_pretty(&JsonOutput {

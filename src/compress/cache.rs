@@ -21,7 +21,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 /// Length of the digest before a frame (bytes).
@@ -59,10 +59,16 @@ pub struct Cache {
     /// Maximum total size of all frames (bytes).
     max_size: u64,
     state: Mutex<State>,
+    /// Frames that are being compressed.
+    flights: Mutex<HashMap<Key, Arc<Flight>>>,
     /// Locked shared for the lifetime of the cache; a conversion that gets the exclusive lock may
     /// remove leftovers.
     _lock: File,
 }
+
+/// A frame that is being compressed: locked by the thread that does it, which leaves the frame here
+/// if others wait for it.
+type Flight = Mutex<Option<Vec<u8>>>;
 
 #[derive(Debug, Default)]
 struct State {
@@ -122,6 +128,7 @@ impl Cache {
             dir: dir.to_owned(),
             max_size,
             state: Mutex::new(state),
+            flights: Mutex::default(),
             _lock: lock,
         };
         cache.make_room(&mut cache.state(), 0);
@@ -181,44 +188,59 @@ impl Cache {
         }
     }
 
-    /// The frame of `plain`, from the cache or compressed now.
+    /// Puts the frame of `plain`, from the cache or compressed now, in the place of `frame`.
+    /// Threads that need the same frame at the same time wait for the first of them.
     ///
     /// # Errors
     /// Errors of the compressor.
-    pub(crate) fn frame(&self, codec: Codec, plain: &[u8]) -> io::Result<Vec<u8>> {
+    pub(crate) fn frame(&self, codec: Codec, plain: &[u8], frame: &mut Vec<u8>) -> io::Result<()> {
         let key = self.key(codec, plain)?;
-        let len = plain.len() as u64;
-        if let Some(frame) = self.find(&key) {
-            let usage = &mut self.state().usage;
-            usage.reused_frames += 1;
-            usage.reused_bytes += len;
-            return Ok(frame);
+        if self.find(&key, frame) {
+            self.count_reused(plain);
+            return Ok(());
         }
-        let frame = codec.compress_verified(plain)?;
+        let flight = Arc::clone(self.flights().entry(key).or_default());
+        let mut made = flight.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have compressed it since.
+        if let Some(made) = &*made {
+            frame.clone_from(made);
+        }
+        if made.is_some() || self.find(&key, frame) {
+            self.flights().remove(&key);
+            self.count_reused(plain);
+            return Ok(());
+        }
+        codec.compress_verified(plain, frame)?;
         {
             let usage = &mut self.state().usage;
             usage.compressed_frames += 1;
-            usage.compressed_bytes += len;
+            usage.compressed_bytes += plain.len() as u64;
         }
-        if let Err(e) = self.store(&key, &frame) {
+        if let Err(e) = self.store(&key, frame) {
             self.state().fault.get_or_insert_with(|| e.to_string());
         }
-        Ok(frame)
+        self.flights().remove(&key);
+        if Arc::strong_count(&flight) > 1 {
+            *made = Some(frame.clone());
+        }
+        Ok(())
+    }
+
+    fn count_reused(&self, plain: &[u8]) {
+        let usage = &mut self.state().usage;
+        usage.reused_frames += 1;
+        usage.reused_bytes += plain.len() as u64;
+    }
+
+    fn flights(&self) -> MutexGuard<'_, HashMap<Key, Arc<Flight>>> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reports how many frames were found, and what went wrong; nothing if none were needed.
     pub fn report_usage(&self, report: &dyn Report) {
+        self.report_faults(report);
         let dir = self.dir.display();
-        if let Some(fault) = &self.state().fault {
-            report.warn(&format!("the cache {dir} could not store a frame: {fault}"));
-        }
         let usage = self.usage();
-        if usage.damaged_frames > 0 {
-            report.warn(&format!(
-                "{} frames in the cache {dir} were damaged and compressed again",
-                usage.damaged_frames
-            ));
-        }
         let all = usage.reused_frames + usage.compressed_frames;
         if all > 0 {
             report.note(&format!(
@@ -228,6 +250,21 @@ impl Cache {
                 human(usage.reused_bytes + usage.compressed_bytes),
                 human(usage.size),
                 human(self.max_size)
+            ));
+        }
+    }
+
+    /// Reports what went wrong.
+    pub fn report_faults(&self, report: &dyn Report) {
+        let dir = self.dir.display();
+        if let Some(fault) = &self.state().fault {
+            report.warn(&format!("the cache {dir} could not store a frame: {fault}"));
+        }
+        let usage = self.usage();
+        if usage.damaged_frames > 0 {
+            report.warn(&format!(
+                "{} frames in the cache {dir} were damaged and compressed again",
+                usage.damaged_frames
             ));
         }
     }
@@ -258,24 +295,26 @@ impl Cache {
             "{} {} {}",
             env!("CARGO_PKG_VERSION"),
             codec.kind(),
-            codec.level()
+            codec.library_level()
         );
         let mark = digest(&[name.as_bytes(), &codec.compress(&sample)?]);
         self.state().marks.push((codec, mark));
         Ok(mark)
     }
 
-    /// The frame of this key, if the cache contains it undamaged.
-    fn find(&self, key: &Key) -> Option<Vec<u8>> {
+    /// Puts the frame of this key in the place of `frame`, if the cache contains it undamaged.
+    fn find(&self, key: &Key, frame: &mut Vec<u8>) -> bool {
         let path = self.path(key);
-        let mut file = input_file::open(&path).ok()?;
+        let Ok(mut file) = input_file::open(&path) else {
+            return false;
+        };
         let mut head = [0; HEAD];
-        let mut frame = Vec::new();
+        frame.clear();
         let whole = file
             .read_exact(&mut head)
-            .and_then(|()| file.read_to_end(&mut frame))
+            .and_then(|()| file.read_to_end(frame))
             .is_ok()
-            && frame_digest(key, &frame) == head;
+            && frame_digest(key, frame) == head;
         let mut state = self.state();
         if let Some((used, len)) = state.known.remove(key) {
             state.unused.remove(&(used, *key));
@@ -287,11 +326,11 @@ impl Cache {
             state.usage.damaged_frames += 1;
             // It is overwritten next; if it cannot be removed, it is detected again.
             let _ = std::fs::remove_file(&path);
-            return None;
+            return false;
         }
         drop(state);
         touch(&file);
-        Some(frame)
+        true
     }
 
     fn store(&self, key: &Key, frame: &[u8]) -> io::Result<()> {

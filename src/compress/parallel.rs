@@ -2,9 +2,10 @@
 //! compressed in parallel, and delivered in order.
 //!
 //! Frame boundaries depend on the content alone, so the number of threads never changes a byte.
-//! Memory is bounded by the chunks in flight: [`WINDOW`] for each thread.
+//! Memory is bounded by the chunks in flight: `WINDOW` for each thread.
 
 use crate::compress::chunker::{Chunk, Chunker};
+use crate::compress::pool::{Buffer, Pool};
 use crate::stream::{ChunkLengths, Codec, ReadAt};
 use std::collections::BTreeMap;
 use std::io;
@@ -35,11 +36,12 @@ pub(crate) struct CompressedChunk {
     /// Plain bytes.
     pub(crate) plain: Chunk,
     /// One frame for each of [`ParallelCompressor::compress`], in that order.
-    pub(crate) frames: Vec<Arc<Vec<u8>>>,
+    pub(crate) frames: Vec<Arc<Buffer>>,
 }
 
-/// Compresses plain bytes into one independent frame.
-pub(crate) type CompressFn<'a> = dyn Fn(&[u8]) -> io::Result<Vec<u8>> + Sync + 'a;
+/// Compresses plain bytes into one independent frame, which takes the place of what the vector
+/// holds.
+pub(crate) type CompressFn<'a> = dyn Fn(&[u8], &mut Vec<u8>) -> io::Result<()> + Sync + 'a;
 
 /// Called with the offset in the content and the bytes of a chunk as soon as it was read, in any
 /// order.
@@ -143,13 +145,14 @@ impl ParallelCompressor<'_> {
             state: Mutex::new(state),
             changed: Condvar::new(),
         };
-        let zeros = ZeroFrames {
-            frames: self.compress.iter().map(|_| OnceLock::new()).collect(),
+        let frames = Frames {
+            pool: Pool::new(0),
+            zeros: self.compress.iter().map(|_| OnceLock::new()).collect(),
         };
         let jobs = self.jobs.max(1);
         std::thread::scope(|scope| {
             for _ in 0..jobs {
-                scope.spawn(|| self.work(&shared, &zeros, jobs * WINDOW));
+                scope.spawn(|| self.work(&shared, &frames, jobs * WINDOW));
             }
             let mut chunks = (0..).map_while(|index| shared.take(index));
             let result = chunks.try_for_each(|chunk| consume(chunk?));
@@ -159,7 +162,7 @@ impl ParallelCompressor<'_> {
     }
 
     /// Body of a thread: compresses chunks until there are no more or the pass has stopped.
-    fn work(&self, shared: &Shared, zeros: &ZeroFrames, window: usize) {
+    fn work(&self, shared: &Shared, frames: &Frames, window: usize) {
         loop {
             let mut chunker = shared
                 .chunker
@@ -172,7 +175,7 @@ impl ParallelCompressor<'_> {
             let chunk = chunker.next();
             drop(chunker);
             let chunk = match chunk {
-                Ok(Some((offset, chunk))) => self.compress_chunk(offset, chunk, zeros),
+                Ok(Some((offset, chunk))) => self.compress_chunk(offset, chunk, frames),
                 Ok(None) => return shared.change(|state| state.total = Some(index)),
                 Err(error) => Err(error),
             };
@@ -184,10 +187,10 @@ impl ParallelCompressor<'_> {
         &self,
         offset: u64,
         chunk: Chunk,
-        zeros: &ZeroFrames,
+        frames: &Frames,
     ) -> io::Result<CompressedChunk> {
         let plain = match chunk {
-            Chunk::Zero(len) => return self.compress_zeros(len, zeros),
+            Chunk::Zero(len) => return self.compress_zeros(len, frames),
             Chunk::Data(plain) => plain,
         };
         if let Some(on_data) = self.on_data {
@@ -196,7 +199,7 @@ impl ParallelCompressor<'_> {
         let frames = self
             .compress
             .iter()
-            .map(|compress| compress(&plain).map(Arc::new))
+            .map(|compress| frames.frame(*compress, &plain))
             .collect::<io::Result<_>>()?;
         Ok(CompressedChunk {
             plain: Chunk::Data(plain),
@@ -205,13 +208,13 @@ impl ParallelCompressor<'_> {
     }
 
     /// A chunk of zeros; chunks of the full length are compressed once.
-    fn compress_zeros(&self, len: usize, zeros: &ZeroFrames) -> io::Result<CompressedChunk> {
-        let mut frames = Vec::new();
-        for (compress, known) in self.compress.iter().zip(&zeros.frames) {
+    fn compress_zeros(&self, len: usize, frames: &Frames) -> io::Result<CompressedChunk> {
+        let mut out = Vec::new();
+        for (compress, known) in self.compress.iter().zip(&frames.zeros) {
             let frame = match known.get() {
                 Some(frame) if len == self.lengths.max => Arc::clone(frame),
                 _ => {
-                    let frame = Arc::new(compress(&vec![0; len])?);
+                    let frame = frames.frame(*compress, &vec![0; len])?;
                     if len == self.lengths.max {
                         Arc::clone(known.get_or_init(|| frame))
                     } else {
@@ -219,18 +222,28 @@ impl ParallelCompressor<'_> {
                     }
                 }
             };
-            frames.push(frame);
+            out.push(frame);
         }
         Ok(CompressedChunk {
             plain: Chunk::Zero(len),
-            frames,
+            frames: out,
         })
     }
 }
 
-/// The frame of a full-length chunk of zeros, for each compressor.
-struct ZeroFrames {
-    frames: Vec<OnceLock<Arc<Vec<u8>>>>,
+/// The frames of a pass.
+struct Frames {
+    /// Those that were delivered, whose memory is used again.
+    pool: Arc<Pool>,
+    /// The frame of a full-length chunk of zeros, for each compressor.
+    zeros: Vec<OnceLock<Arc<Buffer>>>,
+}
+
+impl Frames {
+    fn frame(&self, compress: &CompressFn, plain: &[u8]) -> io::Result<Arc<Buffer>> {
+        let frame = self.pool.take().filled(|frame| compress(plain, frame))?;
+        Ok(Arc::new(frame))
+    }
 }
 
 #[cfg(test)]
@@ -276,7 +289,10 @@ mod tests {
     #[test]
     fn every_chunk_comes_once_in_order_whatever_the_number_of_threads() {
         let content = content();
-        let double = |bytes: &[u8]| Ok([bytes, bytes].concat());
+        let double = |bytes: &[u8], frame: &mut Vec<u8>| {
+            *frame = [bytes, bytes].concat();
+            Ok(())
+        };
         for jobs in [1, 2, 7] {
             let pass = ParallelCompressor {
                 content: &content,
@@ -303,7 +319,7 @@ mod tests {
     #[test]
     fn the_first_error_ends_the_pass() {
         let content = content();
-        let fail = |_: &[u8]| Err(io::Error::other("no"));
+        let fail = |_: &[u8], _: &mut Vec<u8>| Err(io::Error::other("no"));
         let pass = ParallelCompressor {
             content: &content,
             lengths: LENGTHS,

@@ -2,18 +2,20 @@
 //! chunk.
 
 use std::fmt;
+use std::io;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Free buffers of one length.
+/// Free buffers.
 #[derive(Debug)]
 pub(crate) struct Pool {
+    /// The length of a new buffer (bytes).
     len: usize,
     free: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Pool {
-    /// An empty pool of buffers of `len` bytes.
+    /// An empty pool of buffers that have `len` bytes, or that begin with none and are filled.
     pub(crate) fn new(len: usize) -> Arc<Self> {
         Arc::new(Self {
             len,
@@ -47,6 +49,19 @@ impl Buffer {
     /// The whole buffer, regardless of [`Self::truncated`].
     pub(crate) fn whole(&mut self) -> &mut [u8] {
         &mut self.bytes
+    }
+
+    /// The buffer with what `fill` puts in the place of its content.
+    ///
+    /// # Errors
+    /// The error of `fill`.
+    pub(crate) fn filled(
+        mut self,
+        fill: impl FnOnce(&mut Vec<u8>) -> io::Result<()>,
+    ) -> io::Result<Self> {
+        fill(&mut self.bytes)?;
+        self.used = self.bytes.len();
+        Ok(self)
     }
 
     /// Limits the buffer to its first `used` bytes.
@@ -96,5 +111,23 @@ mod tests {
         drop(first);
         assert_eq!(pool.free.lock().unwrap().len(), 1);
         assert_eq!(pool.take().len(), 8);
+    }
+
+    #[test]
+    fn a_filled_buffer_keeps_its_memory() {
+        let pool = Pool::new(0);
+        let fill = |bytes: &'static [u8]| {
+            pool.take().filled(|buffer| {
+                buffer.clear();
+                buffer.extend_from_slice(bytes);
+                Ok(())
+            })
+        };
+        let first = fill(b"0123456789abcdef").unwrap();
+        assert_eq!(&*first, b"0123456789abcdef");
+        drop(first);
+        let second = fill(b"xy").unwrap();
+        assert_eq!((&*second, second.bytes.capacity()), (&b"xy"[..], 16));
+        assert!(pool.take().filled(|_| Err(io::Error::other("no"))).is_err());
     }
 }

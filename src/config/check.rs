@@ -1,8 +1,8 @@
 //! Rules that involve several keys, and ranges that a type cannot express.
 
-use super::DiskId;
 use super::schema::Config;
 use super::words::{Compression, ImageFormat, RawSource, TableChoice};
+use super::{DiskId, RootFilesystemSize};
 use crate::problem::{Problem, Problems};
 use crate::units::{GIB, MIB, SECTOR, human};
 
@@ -27,6 +27,8 @@ pub(super) fn check(config: &Config) -> Result<(), Problems> {
         );
     }
     entries(&mut checker);
+    text_edits(&mut checker);
+    units(&mut checker);
     if config
         .output
         .name
@@ -77,6 +79,38 @@ fn entries(checker: &mut Checker<'_>) {
     }
 }
 
+/// `[[rootfs.edit]]`: each says one thing, and all of it.
+fn text_edits(checker: &mut Checker<'_>) {
+    for (at, edit) in checker.config.rootfs.edit.iter().flatten().enumerate() {
+        let wrong = super::text_edit::wrong(edit);
+        for (key, what) in wrong {
+            checker.add(&format!("rootfs.edit[{at}].{key}"), &what);
+        }
+    }
+}
+
+/// `[systemd]`: one list has a unit once. Of several files, the last one counts.
+fn units(checker: &mut Checker<'_>) {
+    let systemd = &checker.config.systemd;
+    let lists = [
+        ("enable", &systemd.enable),
+        ("disable", &systemd.disable),
+        ("mask", &systemd.mask),
+    ];
+    let mut known = std::collections::BTreeMap::new();
+    for (list, units) in lists {
+        for unit in units.iter().flatten() {
+            if let Some(other) = known.insert(unit.clone(), list) {
+                let what = match other == list {
+                    true => format!("{unit} is listed twice"),
+                    false => format!("{unit} is in systemd.{other} too: one of them can hold"),
+                };
+                checker.add(&format!("systemd.{list}"), &what);
+            }
+        }
+    }
+}
+
 fn sizes(checker: &mut Checker<'_>) {
     let config = checker.config;
     let alignment = config.storage.alignment;
@@ -90,11 +124,21 @@ fn sizes(checker: &mut Checker<'_>) {
             ),
         );
     }
+    let root = match config.root.size {
+        Some(RootFilesystemSize::Bytes(size)) => Some(size),
+        Some(RootFilesystemSize::Max) | None => None,
+    };
+    let is_max = config.root.size == Some(RootFilesystemSize::Max);
+    if is_max && config.data.size.is_none() && config.root.slot_size.is_none() {
+        let what = "takes what the root filesystem leaves, but root.size is \"max\": set \
+                    root.slot-size, or one of them";
+        checker.add("data.size", what);
+    }
     let sizes = [
-        ("storage.size", Some(config.storage.size)),
+        ("storage.size", config.storage.size),
         ("boot.size", config.boot.size),
-        ("root.size", config.root.size),
-        ("data.size", Some(config.data.size)),
+        ("root.size", root),
+        ("data.size", config.data.size),
     ];
     for (key, size) in sizes {
         if size == Some(0) {
@@ -116,22 +160,17 @@ fn sizes(checker: &mut Checker<'_>) {
         TableChoice::Mbr => 2 << 40,
         TableChoice::Gpt | TableChoice::Keep => 1 << 50,
     };
-    if config.storage.size > max {
+    // The least size follows from sizes that fit.
+    let total = config.storage.size.unwrap_or(max);
+    if total > max {
         checker.add(
             "storage.size",
-            &format!(
-                "{} exceeds the maximum of {}",
-                human(config.storage.size),
-                human(max)
-            ),
+            &format!("{} exceeds the maximum of {}", human(total), human(max)),
         );
-    } else if !config.storage.size.is_multiple_of(SECTOR) {
+    } else if !total.is_multiple_of(SECTOR) {
         checker.add(
             "storage.size",
-            &format!(
-                "{} bytes is not a multiple of the sector size ({SECTOR} bytes)",
-                config.storage.size
-            ),
+            &format!("{total} bytes is not a multiple of the sector size ({SECTOR} bytes)"),
         );
     }
     if config.boot.partition.is_some() && config.boot.partition == config.root.partition {

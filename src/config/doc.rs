@@ -19,6 +19,7 @@ How configurations are merged:
 - Tables are merged key by key.
 - Arrays of tables (`[[overlay]]`, `[[raw]]` and so on) are concatenated, those of earlier files first. An empty array such as
   `overlay = []` discards all earlier tables.
+- The lists of `[systemd]` add up, and the last file that names a unit decides about it.
 - Any other value, including other lists, replaces the earlier one.
 - Unknown keys are errors. Every value is checked, even one that a later file overrides.
 
@@ -87,6 +88,75 @@ fn manual_key(path: &str, key: &Key, out: &mut String) {
             writeln!(out, "- Required\n- Example: `{} = {example}`", key.name)
         }
     };
+}
+
+/// What the manual says of the key or table `path`, as plain text; `None` if there is no such key.
+#[must_use]
+pub fn help(path: &str) -> Option<String> {
+    let mut keys = Config::keys();
+    let mut names = path.split('.').peekable();
+    loop {
+        let name = names.next()?;
+        let at = keys
+            .iter()
+            .position(|key| key.name == name || key.alias == Some(name))?;
+        let key = keys.swap_remove(at);
+        match key.shape {
+            Shape::Table(_, below) | Shape::Tables(_, below) if names.peek().is_some() => {
+                keys = below;
+            }
+            _ if names.peek().is_some() => return None,
+            Shape::Table(doc, ref below) => return Some(table_help(path, doc, false, below)),
+            Shape::Tables(doc, ref below) => return Some(table_help(path, doc, true, below)),
+            Shape::Plain(_) | Shape::Secret => {
+                let mut out = String::new();
+                manual_key(path, &key, &mut out);
+                return Some(plain_text(out.trim_start_matches(['#', ' ', '\n'])));
+            }
+        }
+    }
+}
+
+/// The help of a table: what it is, and its keys with the first sentence about each.
+fn table_help(path: &str, doc: &str, is_list: bool, keys: &[Key]) -> String {
+    let title = if is_list {
+        format!("[[{path}]]")
+    } else {
+        format!("[{path}]")
+    };
+    let mut out = format!("{title}\n\n{}\n\n", paragraph(doc));
+    for key in plain_first(keys) {
+        let doc = match &key.shape {
+            Shape::Table(doc, _) | Shape::Tables(doc, _) => doc,
+            Shape::Plain(_) | Shape::Secret => key.doc,
+        };
+        let doc = paragraph(doc);
+        let end = doc.find(". ").map_or(doc.len(), |at| at + 1);
+        let first = doc.get(..end).unwrap_or(&doc);
+        let _ = writeln!(out, "- {}: {first}", join(path, &key.name));
+    }
+    plain_text(&out)
+}
+
+/// Markdown as plain text: links are their names and where they lead, marks of code go.
+fn plain_text(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("](") {
+        let (Some(open), Some((target, behind))) = (before.rfind('['), after.split_once(')'))
+        else {
+            break;
+        };
+        out.push_str(before.get(..open).unwrap_or_default());
+        let name = before.get(open + 1..).unwrap_or_default();
+        out.push_str(name);
+        if !name.contains(target) && !target.starts_with('#') {
+            out.push_str(&format!(" (docs/{target})"));
+        }
+        rest = behind;
+    }
+    out.push_str(rest);
+    out.replace('`', "")
 }
 
 /// A configuration file with every key commented out, with its default or with an example.
@@ -176,11 +246,23 @@ mod tests {
                 .unwrap_or(line)
                 .to_owned()
         };
-        let uncommented: String = text.lines().map(|line| code(line) + "\n").collect();
+        // Keys of `[[rootfs.edit]]` that exclude those before them.
+        let others = ["append", "set", "value", "section", "secret", "secret-file"];
+        let is_other = |line: &String| {
+            others
+                .iter()
+                .any(|key| line.starts_with(&format!("{key} = ")))
+        };
+        let lines = text.lines().map(code).filter(|line| !is_other(line));
+        let uncommented: String = lines.map(|line| line + "\n").collect();
         let all = Config::parse(&uncommented).unwrap_or_else(|e| panic!("{e}"));
-        for key in all_keys() {
+        let excluded = others.map(|key| format!("rootfs.edit.{key}"));
+        for key in all_keys().into_iter().filter(|key| !excluded.contains(key)) {
             let in_list = [
                 "rootfs.owner",
+                "rootfs.remove",
+                "rootfs.edit",
+                "system.user",
                 "data.owner",
                 "client.accept",
                 "overlay",
@@ -209,8 +291,11 @@ mod tests {
             all.partition.len(),
             all.accept.len(),
             all.repository.len(),
+            all.rootfs.remove.map_or(0, |list| list.len()),
+            all.rootfs.edit.map_or(0, |list| list.len()),
+            all.system.user.map_or(0, |list| list.len()),
         ];
-        assert_eq!(lists, [1; 8]);
+        assert_eq!(lists, [1; 11]);
     }
 
     #[test]

@@ -137,7 +137,15 @@ lock-file = \"j\"
 [[repository]]
 url = \"http://127.0.0.1\"
 key = \"k\"
+[[rootfs.edit]]
+path = \"/x\"
+append = \"{secret}\"
+secret-file = \"p\"
+[[system.user]]
+name = \"x\"
+authorized-keys-file = \"q\"
 [server]
+tenant-token-file = \"r\"
 certificate = \"l\"
 verify-key = \"m\"
 [artifact]
@@ -164,6 +172,9 @@ scripts = \"o\"
             "m",
             "n",
             "o",
+            "p",
+            "q",
+            "r",
             "u-boot.bin",
         ];
         assert_eq!(sorted, expected);
@@ -177,7 +188,7 @@ scripts = \"o\"
             let known = found.iter().any(|one| one.key == *key);
             assert!(known, "{key} is not in the text");
         }
-        assert_eq!(keys.len(), 14);
+        assert_eq!(keys.len(), 17);
     }
 
     fn path_keys(at: &str, keys: &[Key], out: &mut Vec<String>) {

@@ -9,6 +9,7 @@ mod boards;
 mod check;
 mod conflicts;
 mod doc;
+mod edits;
 mod fleet;
 mod host_files;
 mod json_schema;
@@ -17,12 +18,16 @@ mod load;
 mod node;
 mod schema;
 mod show;
+mod sizes;
 mod text;
+mod text_edit;
 mod types;
+mod units;
 mod words;
 
 pub use boards::{board, boards};
-pub use doc::{example, manual};
+pub use doc::{example, help, manual};
+pub use edits::{OwnerRule, Removal, Rootfs, System, Systemd, TextEdit, User};
 pub use fleet::{Fleet, FleetExclusion, FleetFile, FleetPart, FleetShare, FleetTarget, fleet_keys};
 pub use host_files::HostReference;
 pub use json_schema::json_schema;
@@ -31,15 +36,16 @@ pub use load::{beneath, built_in, expand, load, load_over};
 pub use node::{Location, Origin, OriginKind, quoted};
 pub use schema::{
     Accept, AcceptFile, Artifact, Board, Boot, Cache, Client, Config, Data, Hooks, Ids, Output,
-    Overlay, OwnerRule, Partition, Raw, Repository, Root, Rootfs, Server, Storage,
+    Overlay, Partition, Raw, Repository, Root, Server, Storage,
 };
 pub use show::Setting;
+pub use sizes::{Headroom, RootFilesystemSize};
 pub use text::{Device, DiskId, Secret, name};
-pub use types::{FilePath, Headroom};
+pub use types::FilePath;
 pub use words::{
-    BootloaderChoice, Compression, EnvironmentLocation, ImageFormat, MaintainerScript,
-    OverlayTarget, PartitionAction, Proof, RawSource, RepositoryPreset, SbomFormat, SlotB,
-    TableChoice,
+    AssignmentStyle, BootloaderChoice, Compression, EnvironmentLocation, ImageFormat,
+    MaintainerScript, OverlayTarget, PartitionAction, Proof, RawSource, RepositoryPreset,
+    SbomFormat, SlotB, TableChoice,
 };
 
 use crate::mender_convert;
@@ -208,7 +214,7 @@ impl Config {
         let mut problems = Problems::default();
         let mut merged = Node::empty(&DEFAULT);
         let mut boards = Vec::new();
-        for Layer(node) in layers {
+        for Layer(mut node) in layers {
             boards.extend(
                 node.location
                     .origin
@@ -218,6 +224,7 @@ impl Config {
             // Each layer is checked on its own too: removing a layer must not reveal errors in
             // those below it.
             read(&node, &mut problems);
+            units::join(&merged, &mut node);
             merged.merge(node);
         }
         problems.check()?;
@@ -288,6 +295,12 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Config> {
         Value::Table(table) => Config::read(&mut Reader::new(&node.location, table, "", problems)),
         _ => None,
     }
+}
+
+/// The full names of all keys except tables, in the order of their definitions.
+#[must_use]
+pub fn key_names() -> Vec<String> {
+    all_keys()
 }
 
 /// The full names of all keys except tables.

@@ -80,6 +80,22 @@ impl Location {
     }
 }
 
+impl Location {
+    /// The location for outputs: the file without its directories, and the line.
+    #[must_use]
+    pub fn short(&self) -> String {
+        let name = &self.origin.name;
+        match self.origin.kind {
+            OriginKind::File => {
+                let file = name.rsplit('/').next().unwrap_or(name);
+                format!("{file}:{}", self.line)
+            }
+            OriginKind::Board => format!("{name}:{}", self.line),
+            OriginKind::Set | OriginKind::Default => name.clone(),
+        }
+    }
+}
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.origin.kind {

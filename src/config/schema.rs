@@ -1,14 +1,17 @@
 //! Every key of the configuration.
 
 use super::Merged;
+use super::edits::{OwnerRule, Rootfs, System, Systemd};
 use super::keys::{Fallback, Key, Reader, Section, ValueType, kebab, keys};
+use super::sizes::{
+    DiskSize, Headroom, Offset, REST, RootFilesystemSize, Size, SizeOr, SizeOrMax, SizeOrPercent,
+};
 use super::text::{
-    Contact, Device, Disk, DiskId, DiskName, Glob, Hidden, Id, Mode, MountPoint, Name, Options,
+    Contact, Device, Disk, DiskId, DiskName, Glob, Hidden, Id, MountPoint, Name, Options,
     RepositoryUrl, Secret, Text, Url,
 };
 use super::types::{
-    EitherPath, FilePath, Flag, Headroom, HostPath, List, Map, Number, Offset, OneOf, Size,
-    SizeOrPercent, Some1, Sub, Subs,
+    EitherPath, FilePath, Flag, HostPath, List, Map, Number, OneOf, Some1, Sub, Subs,
 };
 use super::words::{
     BootloaderChoice, Compression, EnvironmentLocation, ImageFormat, MaintainerScript,
@@ -49,6 +52,10 @@ keys! {
         data: Data => Sub<Data> { default "{}" }
         /// Changes to the root filesystem.
         rootfs: Rootfs => Sub<Rootfs> { default "{}" }
+        /// Units of systemd to enable, disable and mask.
+        systemd: Systemd => Sub<Systemd> { default "{}" }
+        /// Host name, time zone, locale and users.
+        system: System => Sub<System> { default "{}" }
         /// Directories to copy over a filesystem if their conditions match.
         overlay: Vec<Overlay> => Subs<Overlay> { default "[]" }
         /// Data to write outside the partitions, such as a boot loader at the offset where the
@@ -115,7 +122,7 @@ keys! {
     pub struct Storage {
         /// The size of the disk image. The two root partitions share the space that the other
         /// partitions leave.
-        size: u64 => Size<DISK> { default "\"8 GiB\"" }
+        size: Option<u64> => DiskSize<DISK> { default "\"8 GiB\"" }
         /// The alignment of every partition: a power of two from 1 MiB to 1 GiB.
         alignment: u64 => Size<PARTITION> { default "\"8 MiB\"" }
         /// The type of partition table.
@@ -175,8 +182,8 @@ keys! {
     /// The two root partitions. One is running; the other receives the next update.
     pub struct Root {
         /// The size of the root filesystem, which may be smaller than its partition. Overrides
-        /// `headroom`.
-        size: Option<u64> => Size<PARTITION> { unset "determined by `headroom`", like "\"2 GiB\"" }
+        /// `headroom`. It cannot grow on the device.
+        size: Option<RootFilesystemSize> => SizeOrMax<PARTITION> { unset "determined by `headroom`", like "\"2 GiB\"" }
         /// How much larger the root filesystem is than its files require, as room for changes on
         /// the device.
         headroom: Headroom => SizeOrPercent { default "\"50 %\"" }
@@ -199,8 +206,9 @@ keys! {
 
     /// The data partition, which updates do not touch.
     pub struct Data {
-        /// The size of the partition in the image.
-        size: u64 => Size<PARTITION> { default "\"128 MiB\"" }
+        /// The size of the partition in the image. With `"rest"`, and without `root.slot-size`, the
+        /// root partitions are as large as the root filesystem.
+        size: Option<u64> => SizeOr<REST, PARTITION> { default "\"128 MiB\"" }
         /// Directories to copy to the data partition, in this order. The top of each directory
         /// becomes `/data`.
         overlay: Vec<PathBuf> => List<HostPath> { default "[]" }
@@ -215,18 +223,6 @@ keys! {
         fsck_pass: u32 => Number<0, 2> { default "2" }
         /// The UUID of the data filesystem.
         uuid: Option<Uuid> => Id { unset "derived from the device type", like "\"3a9e1d52-8c44-4b5e-b5a7-2f1d6f3c7e11\"" }
-    }
-
-    /// Changes to the root filesystem.
-    pub struct Rootfs {
-        /// Directories to copy over the root filesystem, in this order. Files keep the permission
-        /// bits that they have in the directory, belong to root and get the time of the conversion.
-        /// Directories that exist in the golden image keep their owner and mode, and symbolic links
-        /// to directories in the golden image are followed. Nothing is ever deleted.
-        overlays: Vec<PathBuf> => List<HostPath> { default "[]" }
-        /// The owners of files from overlays, if not root. If several rules match a path, the last
-        /// one applies.
-        owner: Vec<OwnerRule> => Subs<OwnerRule> { default "[]" }
     }
 
     /// Directories to copy over a filesystem, in this order, after those of `rootfs.overlays` and
@@ -345,22 +341,9 @@ keys! {
         /// Programs to run once the image and the Artifact have been written and checked, before
         /// they get their names. The files that they stage are published with them.
         after_image: Vec<PathBuf> => List<HostPath> { default "[]" }
-    }
-
-    /// The owners of files from overlays, if not root. If several rules match a path, the last one
-    /// applies.
-    pub struct OwnerRule {
-        /// A pattern for paths in the overlay, from its top: `*` matches any characters within a
-        /// name, `?` matches one, and `**` as a whole name matches any number of directories,
-        /// including none (`/home/user/**` matches `/home/user` too).
-        path: Pattern => Glob { required like "\"/home/user/**\"" }
-        /// The user ID.
-        uid: u32 => Number<0, 4_294_967_294> { default "0" }
-        /// The group ID.
-        gid: u32 => Number<0, 4_294_967_294> { default "0" }
-        /// The permission bits, in octal. Directories also get execute permission wherever this
-        /// grants read permission. Symbolic links have no permission bits.
-        mode: Option<u16> => Mode { unset "as in the overlay", like "\"0640\"" }
+        /// Files of the golden image that hooks of the first two stages can read, below `golden` in
+        /// their directory: paths on the device, or patterns of paths as in `rootfs.owner.path`.
+        golden_files: Option<Vec<Pattern>> => List<Glob> { unset "none", like "[\"/etc/os-release\"]" }
     }
 
     /// The update client.
@@ -432,9 +415,12 @@ keys! {
     pub struct Server {
         /// The URL of the server.
         url: Option<String> => Url { unset "as in the golden image, the packages or an overlay", like "\"https://hosted.mender.io\"" }
-        /// The token that assigns new devices to your organization. It appears nowhere but in the
-        /// image.
+        /// The token that assigns new devices to your organization. `env:NAME` takes it from an
+        /// environment variable. It appears nowhere but in the image.
         tenant_token: Option<Secret> => Hidden { unset "none", like "\"…\"" }
+        /// The file with this token, instead of `tenant-token`. The end of its last line does not
+        /// count.
+        tenant_token_file: Option<PathBuf> => HostPath { unset "none", like "\"tenant-token\"" }
         /// The server's certificate file (PEM), if it is not signed by a known authority.
         certificate: Option<PathBuf> => HostPath { unset "none", like "\"server.crt\"" }
         /// Public key files (PEM; RSA, or EC on the curve P-256). Every Artifact must be signed
@@ -503,6 +489,16 @@ keys! {
         /// Whether to write a block map next to a raw or compressed image, so that flashing skips
         /// empty blocks.
         bmap: bool => Flag { default "true" }
+        /// Whether to write an archive for Raspberry Pi's provisioner: `image.json`, which
+        /// describes the image, and its partitions. See
+        /// [raspberry-pi.md](raspberry-pi.md#provisioning).
+        idp: Option<bool> => Flag { unset "`false`", like "true" }
+        /// Whether to write a manifest for Raspberry Pi Imager: an entry of its list of systems, by
+        /// which it offers the image together with settings for users and networks.
+        imager: Option<bool> => Flag { unset "`false`", like "true" }
+        /// With `output.imager`, the address of the directory from which the imager takes the
+        /// image.
+        imager_url: Option<String> => Name { unset "none", like "\"https://example.com/images\"" }
         /// Whether the record contains the SHA-256 of the golden image as it is stored. It has none
         /// if the image is read from a pipe. A raw image has to be read once more for it.
         input_digest: Option<bool> => Flag { unset "`true` for a compressed image", like "true" }

@@ -29,6 +29,16 @@ macro_rules! text_kinds {
 text_kinds! {
     /// Free text on one line, not empty.
     Text -> String, "string", text;
+    /// A unit of systemd; `.service` may be left out.
+    UnitName -> String, "unit of systemd", unit_name;
+    /// A host name, perhaps with a domain.
+    HostName -> String, "host name", host_name;
+    /// A time zone by its name in `/usr/share/zoneinfo`.
+    ZoneName -> String, "time zone", zone_name;
+    /// A locale.
+    LocaleName -> String, "locale", locale_name;
+    /// Text of any number of lines, perhaps empty.
+    Lines -> String, "text", lines;
     /// A name on one line without white space, of at most 256 bytes: what the server and the client
     /// accept.
     Name -> String, "name", name;
@@ -59,6 +69,12 @@ text_kinds! {
 pub struct Secret(String);
 
 impl Secret {
+    /// The environment variable that has the text.
+    #[must_use]
+    pub fn variable(&self) -> Option<&str> {
+        self.0.strip_prefix("env:")
+    }
+
     /// The text, for the file that has to contain it.
     #[must_use]
     pub fn expose(&self) -> &str {
@@ -129,6 +145,81 @@ fn text(value: &str) -> Result<String, String> {
             control.escape_unicode()
         )),
         None if value.trim().is_empty() => Err("an empty string".to_owned()),
+        None => Ok(value.to_owned()),
+    }
+}
+
+/// The kinds of units that can be enabled or masked (`systemd.unit(5)`).
+const UNIT_KINDS: [&str; 10] = [
+    "service",
+    "socket",
+    "timer",
+    "path",
+    "target",
+    "mount",
+    "automount",
+    "swap",
+    "slice",
+    "device",
+];
+
+pub(super) fn unit_name(value: &str) -> Result<String, String> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
+    if value.is_empty() || value.len() > 255 || !value.chars().all(fine) {
+        return Err(format!(
+            "`{value}` is not the name of a unit such as `ssh.service`"
+        ));
+    }
+    let kind = value.rsplit_once('.').map(|(_, kind)| kind);
+    Ok(match kind {
+        Some(kind) if UNIT_KINDS.contains(&kind) => value.to_owned(),
+        _ => format!("{value}.service"),
+    })
+}
+
+fn host_name(value: &str) -> Result<String, String> {
+    let label = |label: &str| {
+        let fine = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        (1..=63).contains(&label.len())
+            && label.chars().all(fine)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    // The kernel's limit is 64 bytes.
+    if value.len() <= 64 && value.split('.').all(label) {
+        return Ok(value.to_owned());
+    }
+    Err(format!(
+        "`{value}` is not a host name: letters, digits and `-`, at most 64 bytes"
+    ))
+}
+
+fn zone_name(value: &str) -> Result<String, String> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || "-_+".contains(c);
+    let parts = || value.split('/');
+    if parts().all(|part| !part.is_empty() && part.chars().all(fine)) {
+        return Ok(value.to_owned());
+    }
+    Err(format!(
+        "`{value}` is not a time zone such as `Europe/Berlin`"
+    ))
+}
+
+fn locale_name(value: &str) -> Result<String, String> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
+    if !value.is_empty() && value.chars().all(fine) && value != "." && value != ".." {
+        return Ok(value.to_owned());
+    }
+    Err(format!("`{value}` is not a locale such as `de_DE.UTF-8`"))
+}
+
+fn lines(value: &str) -> Result<String, String> {
+    let odd = |c: &char| c.is_control() && !matches!(c, '\n' | '\t');
+    match value.chars().find(odd) {
+        Some(control) => Err(format!(
+            "a control character ({})",
+            control.escape_unicode()
+        )),
         None => Ok(value.to_owned()),
     }
 }

@@ -128,6 +128,14 @@ choices! {
         Data = "data",
     }
 
+    /// How a file assigns values to keys.
+    pub enum AssignmentStyle {
+        /// `key=value` in sections, as in the files of systemd and NetworkManager, and `config.txt`
+        Ini = "ini",
+        /// `KEY="value"`, as in `/etc/default` and `/etc/environment`
+        Shell = "shell",
+    }
+
     /// Where the file of a `[[raw]]` is.
     pub enum RawSource {
         /// on the host

@@ -1,9 +1,10 @@
 //! Reads the results back and compares them with the plan.
 
-use super::Prepared;
 use super::emit::WrittenOutputs;
+use super::judged::Judged;
 use super::outputs::Pending;
 use super::write::{WriteOptions, WrittenConversion};
+use super::{Prepared, Request};
 use crate::artifact::{self, ArtifactReport, Severity, Signer};
 use crate::digest::Digest;
 use crate::fs::{ext4, fat};
@@ -11,7 +12,6 @@ use crate::image::source;
 use crate::image::table::PartitionTable;
 use crate::plan::raw::Blob;
 use crate::problem::{Problem, Problems};
-use crate::report::Report;
 use crate::stream::{Content, FileSource, Slice, Source, decoder};
 use crate::verify;
 use anyhow::{Context, Result};
@@ -42,7 +42,7 @@ struct CheckContext<'a> {
     written: &'a WrittenOutputs,
     /// Bytes outside the partitions, with their offsets.
     unpartitioned: &'a [(u64, Vec<u8>)],
-    report: &'a dyn Report,
+    request: &'a Request<'a>,
 }
 
 /// Checks everything that was written, and that the golden image did not change meanwhile.
@@ -52,15 +52,15 @@ struct CheckContext<'a> {
 pub(super) fn check(
     written: WrittenConversion,
     options: WriteOptions,
-    report: &dyn Report,
+    request: &Request,
 ) -> Result<Checked> {
-    report.step("checking what was written", None);
+    request.report.step("checking what was written", None);
     let planned = options.verify.then(|| written.planned_disk()).transpose()?;
     let context = CheckContext {
         prepared: &written.prepared,
         written: &written.files,
         unpartitioned: &written.unpartitioned,
-        report,
+        request,
     };
     let golden = &written.prepared.golden;
     let digests = check_files(&context, planned).map_err(|error| golden.or_input_changed(error))?;
@@ -75,7 +75,8 @@ pub(super) fn check(
 /// Reads image and Artifact back: each byte is compared with what was to be written, and an image
 /// that is not a stream is opened with the readers, which are independent of the writers. With
 /// `planned`, the disk as planned, all checks of `verify` run too: on the image, or on the planned
-/// disk if the image is a stream or there is none.
+/// disk if the image is a stream or there is none. They ran on that before it was written: if what
+/// they read was written, only those run again that depend on the checksum of the root filesystem.
 ///
 /// # Errors
 /// A [`Problem`] that names the first difference from the plan; all errors of the verification as
@@ -156,6 +157,7 @@ fn verified(context: &CheckContext<'_>, planned: Content, examined: &ArtifactRep
     let mut request = verify::Request {
         artifact_report: Some(examined),
         root_sha256: Some(written.root_sha256),
+        searched: context.request.shared.map(|shared| &shared.searched),
         ..verify::Request::default()
     };
     let outcome = if let Some(image) = readable(written) {
@@ -169,6 +171,10 @@ fn verified(context: &CheckContext<'_>, planned: Content, examined: &ArtifactRep
             .root
             .copy_to_b
             .then_some([layout.root_a.start, layout.root_b.start]);
+        let judged = prepared.judged.as_ref();
+        request.judged_except_bootstrap = judged
+            .is_some_and(Judged::is_written)
+            .then_some(layout.data.start);
         verify::image(&(Arc::new(planned) as Source), &request)
     };
     let mut problems = Problems::default();
@@ -178,7 +184,7 @@ fn verified(context: &CheckContext<'_>, planned: Content, examined: &ArtifactRep
             verify::Severity::Warning => {
                 let text = finding.to_string();
                 if !prepared.warnings.contains(&text) {
-                    context.report.warn(&finding.sentence());
+                    context.request.report.warn(&finding.sentence());
                 }
             }
             verify::Severity::Note => {}

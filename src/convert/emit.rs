@@ -7,12 +7,14 @@ use crate::artifact::{self, Meta, Signer};
 use crate::compress::cache::Cache;
 use crate::compress::chunker::Chunk;
 use crate::compress::parallel::{CompressFn, CompressedChunk, ParallelCompressor};
+use crate::compress::pool::Buffer;
 use crate::convert::frame_stream::{FrameStream, StreamInput, StreamPosition};
+use crate::convert::judged::Judged;
 use crate::convert::outputs::{Outputs, Pending};
 use crate::convert::write_log::WriteLog;
 use crate::image::output::container::{self, Container, MirroredRange};
-use crate::image::output::sparse_file::{copy_within, write_content, write_sparse};
-use crate::image::output::{BlockMap, MappedRange, RangeHasher, range_digests};
+use crate::image::output::sparse_file::{copy_sparse, write_content, write_sparse};
+use crate::image::output::{BlockMap, KnownDigests, MappedRange, RangeHasher, range_digests};
 use crate::plan::layout::Layout;
 use crate::report::Report;
 use crate::stream::{ChunkLengths, Codec, Compression, Content, ReadAt};
@@ -77,6 +79,10 @@ pub(crate) struct Emission<'a> {
     pub(crate) jobs: usize,
     /// Frames of earlier conversions.
     pub(crate) cache: Option<&'a Cache>,
+    /// Digests of block maps that conversions of the same golden image share.
+    pub(crate) known_digests: Option<&'a KnownDigests>,
+    /// What was read of the disk when it was checked, with which it is compared.
+    pub(crate) judged: Option<&'a Judged>,
     /// Receives progress.
     pub(crate) report: &'a dyn Report,
 }
@@ -189,7 +195,7 @@ struct RootOutputs<'a, 'f> {
     /// The root filesystem as a file of its own.
     rootfs: Option<&'a Pending>,
     /// The digests of the block map.
-    hasher: Option<&'a mut RangeHasher>,
+    hasher: Option<&'a mut RangeHasher<'f>>,
 }
 
 impl Emission<'_> {
@@ -211,12 +217,17 @@ impl Emission<'_> {
         let image = create(&names.image)?;
         let artifact = outputs.create(&names.artifact)?;
         let rootfs = create(&names.rootfs)?;
+        if let Some(rootfs) = &rootfs {
+            let grown = rootfs.file().set_len(self.disk.root.len());
+            grown.map_err(|e| rootfs.writing(e))?;
+        }
         let mut stream = match &image {
             Some(image) => self.begin_image(image).map_err(|e| image.writing(e))?,
             None => None,
         };
         let slot = stream.as_ref().map(FrameStream::position);
-        let mut hasher = self.block_map.then(|| RangeHasher::new(self.disk.root));
+        let hasher = || RangeHasher::new(self.disk.root, self.known_digests);
+        let mut hasher = self.block_map.then(hasher);
         let (root_sha256, payload) = self.write_artifact(
             &artifact,
             RootOutputs {
@@ -226,6 +237,11 @@ impl Emission<'_> {
                 hasher: hasher.as_mut(),
             },
         )?;
+        if let (OutputFormat::Raw, Some(image), Some(rootfs)) = (self.format, &image, &rootfs) {
+            let start = self.disk.layout.root_a.start;
+            let root = start..start + self.disk.root.len();
+            copy_sparse(image.file(), root, rootfs.file(), 0).map_err(|e| rootfs.writing(e))?;
+        }
         let mut block_map = None;
         if let Some(image) = &image {
             self.report
@@ -233,7 +249,7 @@ impl Emission<'_> {
             let data = data(&root_sha256)?;
             self.finish_image(image, stream.as_mut().zip(slot), &data)?;
             block_map = hasher
-                .map(|hasher| self.disk.block_map(&hasher.finish(), &data))
+                .map(|hasher| self.disk.block_map(&hasher.finish()?, &data))
                 .transpose()
                 .context("making the block map")?;
         }
@@ -354,24 +370,21 @@ impl Emission<'_> {
         let codecs = self.codecs();
         let compress: Vec<_> = codecs
             .iter()
-            .map(|codec| move |plain: &[u8]| self.compress(*codec, plain))
+            .map(|codec| {
+                move |plain: &[u8], frame: &mut Vec<u8>| self.compress(*codec, plain, frame)
+            })
             .collect();
         let slot = self.disk.layout.root_a.start;
         let raw = image.filter(|_| self.format == OutputFormat::Raw);
+        // The file of the root filesystem is a copy of a slot, if there is one.
+        let plain_output = raw
+            .map(|image| (image, slot))
+            .or(rootfs.map(|file| (file, 0)));
         let on_data = |offset: u64, plain: &[u8]| -> io::Result<()> {
-            if let Some(image) = raw {
-                write_sparse(image.file(), slot + offset, plain).map_err(|e| image.writing(e))?;
-            }
-            rootfs.map_or(Ok(()), |rootfs| {
-                write_sparse(rootfs.file(), offset, plain).map_err(|e| rootfs.writing(e))
+            plain_output.map_or(Ok(()), |(output, start)| {
+                write_sparse(output.file(), start + offset, plain).map_err(|e| output.writing(e))
             })
         };
-        if let Some(rootfs) = rootfs {
-            rootfs
-                .file()
-                .set_len(root.len())
-                .map_err(|e| rootfs.writing(e))?;
-        }
         let compressor = ParallelCompressor {
             content: root,
             lengths: common_chunk_lengths(&codecs),
@@ -380,6 +393,7 @@ impl Emission<'_> {
             on_data: Some(&on_data),
         };
         let mut hash = Sha256::new();
+        let mut at = slot;
         std::thread::scope(|scope| {
             // The digests of the block map take as long as the digest of the whole, so they get a
             // thread of their own. Both must be computed from front to back.
@@ -398,6 +412,7 @@ impl Emission<'_> {
                     let _ = chunks.send(chunk.plain.clone());
                 }
                 update(&mut hash, &chunk.plain);
+                self.compare(&mut at, &chunk.plain)?;
                 self.report.advance(chunk.plain.len() as u64);
                 let (payload_input, image_input) = self.select_frames(&chunk);
                 payload
@@ -414,12 +429,12 @@ impl Emission<'_> {
         Ok(hash.finalize().into())
     }
 
-    /// One frame, from the cache if there is one and it has the frame.
-    fn compress(&self, codec: Codec, plain: &[u8]) -> io::Result<Vec<u8>> {
-        self.cache.map_or_else(
-            || codec.compress_verified(plain),
-            |cache| cache.frame(codec, plain),
-        )
+    /// Puts one frame in the place of `frame`: from the cache if there is one and it has the frame.
+    fn compress(&self, codec: Codec, plain: &[u8], frame: &mut Vec<u8>) -> io::Result<()> {
+        match self.cache {
+            Some(cache) => cache.frame(codec, plain, frame),
+            None => codec.compress_verified(plain, frame),
+        }
     }
 
     /// The codecs of the pass over the root filesystem. If Artifact and image use the same codec,
@@ -438,7 +453,7 @@ impl Emission<'_> {
     /// The input for the Artifact and the input for the image: the first and the last frame of a
     /// chunk, see [`Self::codecs`].
     fn select_frames<'c>(&self, chunk: &'c CompressedChunk) -> (StreamInput<'c>, StreamInput<'c>) {
-        let input = |frame: Option<&'c std::sync::Arc<Vec<u8>>>| {
+        let input = |frame: Option<&'c std::sync::Arc<Buffer>>| {
             frame.map_or(StreamInput::Plain(&chunk.plain), |frame| {
                 StreamInput::Frame(frame)
             })
@@ -466,12 +481,9 @@ impl Emission<'_> {
     fn raw_back(&self, file: &File, data: &Content) -> io::Result<()> {
         let layout = &self.disk.layout;
         if self.disk.copy_to_b {
-            copy_within(
-                file,
-                layout.root_a.start,
-                layout.root_b.start,
-                self.disk.root.len(),
-            )?;
+            let a = layout.root_a.start;
+            let root = a..a + self.disk.root.len();
+            copy_sparse(file, root, file, layout.root_b.start)?;
         }
         write_content(file, layout.data.start, data)
     }
@@ -484,7 +496,7 @@ impl Emission<'_> {
             .push_unpartitioned(&mut front, 0..layout.boot.start);
         front.push_content(layout.boot.start, self.disk.boot);
         front.set_len(layout.root_a.start);
-        self.stream_content(stream, &front)
+        self.stream_content(stream, 0, &front)
     }
 
     /// Streams everything after the root filesystem in slot A, which begins at `slot`.
@@ -498,13 +510,13 @@ impl Emission<'_> {
         let end = stream.position();
         let root_len = self.disk.root.len();
         let gap = Content::hole(layout.root_a.len - root_len);
-        self.stream_content(stream, &gap)?;
+        self.stream_content(stream, layout.root_a.start + root_len, &gap)?;
         if self.disk.copy_to_b {
             stream.repeat(slot, end)?;
         } else {
-            self.stream_content(stream, &Content::hole(root_len))?;
+            self.stream_content(stream, layout.root_b.start, &Content::hole(root_len))?;
         }
-        self.stream_content(stream, &gap)?;
+        self.stream_content(stream, layout.root_b.start + root_len, &gap)?;
         let mut back = Content::hole(0);
         back.push_content(0, data);
         for (offset, bytes) in self
@@ -516,12 +528,18 @@ impl Emission<'_> {
             back.push_bytes(offset - layout.data.start, bytes.clone());
         }
         back.set_len(layout.total - layout.data.start);
-        self.stream_content(stream, &back)
+        self.stream_content(stream, layout.data.start, &back)
     }
 
-    fn stream_content(&self, stream: &mut FrameStream, content: &Content) -> io::Result<()> {
+    /// Streams what is at `start` of the disk.
+    fn stream_content(
+        &self,
+        stream: &mut FrameStream,
+        start: u64,
+        content: &Content,
+    ) -> io::Result<()> {
         let codec = stream.codec;
-        let compress = move |plain: &[u8]| self.compress(codec, plain);
+        let compress = move |plain: &[u8], frame: &mut Vec<u8>| self.compress(codec, plain, frame);
         let compressor = ParallelCompressor {
             content,
             lengths: codec.kind().chunk_lengths(),
@@ -529,7 +547,19 @@ impl Emission<'_> {
             jobs: self.jobs,
             on_data: None,
         };
-        compressor.run(&mut |chunk| stream.append(StreamInput::Frame(&chunk.frames[0])))
+        let mut at = start;
+        compressor.run(&mut |chunk| {
+            self.compare(&mut at, &chunk.plain)?;
+            stream.append(StreamInput::Frame(&chunk.frames[0]))
+        })
+    }
+
+    /// Compares the chunk at `at` of the disk with what was judged, and moves `at` to its end.
+    fn compare(&self, at: &mut u64, chunk: &Chunk) -> io::Result<()> {
+        let start = *at;
+        *at += chunk.len() as u64;
+        self.judged
+            .map_or(Ok(()), |judged| judged.compare(start, chunk))
     }
 }
 

@@ -2,7 +2,7 @@
 //! only place that starts a program.
 
 use super::outputs::Scratch;
-use crate::edit::StagedDir;
+use crate::edit::{self, StagedDir};
 use crate::golden::Golden;
 use crate::plan::Plan;
 use crate::plan::family::Role;
@@ -13,7 +13,9 @@ use crate::report::Report;
 use crate::stamp::Time;
 use anyhow::Result;
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -72,12 +74,61 @@ pub(super) fn run_stage(
         "boot_mount": plan.boot.mount,
         "edited": edited,
     });
-    let hooks = plan.hooks.iter().filter(|hook| hook.stage == stage);
-    let run = |hook| run(hook, &hook_input, plan.stamp.time, report);
+    let mut hooks = plan
+        .hooks
+        .iter()
+        .filter(|hook| hook.stage == stage)
+        .peekable();
+    let files = match hooks.peek() {
+        Some(_) => golden_files(plan, golden, report)?,
+        None => Vec::new(),
+    };
+    let run = |hook| run(hook, &hook_input, plan.stamp.time, &files, report);
     Ok(hooks.map(run).collect::<Result<Vec<_>, Problem>>()?)
 }
 
-/// Runs a hook in an empty staging directory, with `hook_input` on its standard input; what it
+/// The largest file of the golden image that hooks can read (bytes).
+const FILE_MAX: u64 = 64 << 20;
+
+/// A file of the golden image, by its path below the directory of a hook.
+type GoldenFile = (PathBuf, Vec<u8>);
+
+/// The files of the golden image that `hooks.golden-files` names.
+fn golden_files(plan: &Plan, golden: &Golden, report: &dyn Report) -> Result<Vec<GoldenFile>> {
+    let mut out = Vec::new();
+    for pattern in &plan.hook_files {
+        let on_boot = pattern
+            .below(&plan.boot.mount)
+            .filter(|parts| !parts.is_empty());
+        let (tree, parts, top) = match (on_boot, &golden.boot) {
+            (Some(parts), Some(boot)) => (&boot.tree, parts, "golden/boot"),
+            _ => (&golden.root.tree, pattern.parts(), "golden/rootfs"),
+        };
+        let found = edit::matching(tree, parts, on_boot.is_some(), false);
+        let before = out.len();
+        for path in found {
+            let Some(bytes) = tree.read(&path, FILE_MAX)? else {
+                continue;
+            };
+            // A literal path is where it was asked for, whatever links are on the way.
+            let names: Option<Vec<&str>> = parts.iter().map(|part| part.literal()).collect();
+            let below = match names {
+                Some(names) => names.join("/").into_bytes(),
+                None => path.get(1..).unwrap_or_default().to_vec(),
+            };
+            out.push((Path::new(top).join(OsStr::from_bytes(&below)), bytes));
+        }
+        if out.len() == before {
+            report.warn(&format!(
+                "hooks.golden-files: the image has no file {pattern}"
+            ));
+        }
+    }
+    Ok(out)
+}
+
+/// Runs a hook in a staging directory with nothing but `files` of the golden image, with
+/// `hook_input` on its standard input; what it
 /// prints is passed on.
 ///
 /// # Errors
@@ -87,6 +138,7 @@ pub(super) fn run(
     hook: &Hook,
     hook_input: &Value,
     time: Time,
+    files: &[GoldenFile],
     report: &dyn Report,
 ) -> Result<Staged, Problem> {
     let Hook {
@@ -106,6 +158,12 @@ pub(super) fn run(
     for name in stage.directories() {
         std::fs::create_dir(dir.path().join(name))
             .map_err(|e| failed(format!("making its staging directory: {e}")))?;
+    }
+    for (path, bytes) in files {
+        let path = dir.path().join(path);
+        let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+        made.and_then(|()| std::fs::write(&path, bytes))
+            .map_err(|e| failed(format!("copying a file of the golden image: {e}")))?;
     }
     let mut hook_input = hook_input.clone();
     hook_input["stage"] = stage.name().into();
@@ -197,6 +255,7 @@ mod tests {
                 seconds: 7,
                 nanos: 0,
             },
+            &[("golden/rootfs/etc/x".into(), b"golden".to_vec())],
             &Silent,
         );
         result.map_err(|problem| Problem {
@@ -210,7 +269,7 @@ mod tests {
     #[test]
     fn a_hook_reads_the_plan_and_stages_files() {
         let staged = script(
-            "cat >rootfs/plan; env | cut -d= -f1 | sort | tr '\\n' ' ' >data/names; echo $SOURCE_DATE_EPOCH >boot/time",
+            "cat >rootfs/plan; cp golden/rootfs/etc/x boot/copy; env | cut -d= -f1 | sort | tr '\\n' ' ' >data/names; echo $SOURCE_DATE_EPOCH >boot/time",
             0o755,
         );
         let staged = staged.unwrap();
@@ -220,6 +279,8 @@ mod tests {
             (plan["artifact_name"].as_str(), plan["stage"].as_str()),
             (Some("r1"), Some("before-edits"))
         );
+        let copy = fs::read_to_string(staged.path("boot").join("copy")).unwrap();
+        assert_eq!(copy, "golden");
         let names = fs::read_to_string(staged.path("data").join("names")).unwrap();
         let own = [
             "GOLDSMITH_STAGE",

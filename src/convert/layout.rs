@@ -12,7 +12,7 @@ use crate::plan::Plan;
 use crate::plan::boot::Environment;
 use crate::plan::family::Role;
 use crate::plan::filesystems::RootSize;
-use crate::plan::layout::{Layout, Margins, Needs};
+use crate::plan::layout::{self, Layout, Margins, Needs};
 use crate::plan::partitions::{Fate, GPT_END, MBR_END};
 use crate::plan::raw::{self, Blob};
 use crate::platform::{Architecture, Bootloader, TableKind};
@@ -55,17 +55,27 @@ pub(super) struct Images {
 pub fn lay_out(plan: &Plan, golden: &Golden, edited: &Edited) -> Result<DiskLayout> {
     let minimum = ext4::write::minimum_size(&edited.trees.root, &plan.root.filesystem)
         .context("measuring the root filesystem")?;
-    let root_size = plan.root.size.resolve(minimum)?;
-    let needs = Needs {
-        total: plan.disk.size,
+    let root = plan.root.size.resolve(minimum)?;
+    // A data partition that takes the rest leaves no more to the slots than they need.
+    let tight = plan.data.size.is_none().then_some(root);
+    let mut needs = Needs {
+        total: 0,
         alignment: plan.disk.alignment,
         margins: Margins::of(plan.boot.loader),
         boot: boot_size(plan, edited)?,
-        root: root_size,
-        slot: plan.root.slot,
+        root,
+        slot: plan.root.slot.or(tight),
         data: data_size(plan, &edited.trees.data)?,
     };
+    needs.total = match plan.disk.size {
+        Some(size) => size,
+        None => least_disk(&needs),
+    };
     let extents = Layout::new(&needs).map_err(|problem| fitting(problem, plan, minimum))?;
+    let root_size = match plan.root.size {
+        RootSize::Max { .. } => extents.root_a.len,
+        RootSize::Exact(_) | RootSize::Headroom { .. } => root,
+    };
     let table = partition_table(plan, &extents);
     let copied = copied(plan, golden, &extents)?;
     let tables = table
@@ -87,14 +97,15 @@ const SPARE: u64 = 1 << 30;
 impl DiskLayout {
     /// A note about the part of the slots that nothing can ever use: the filesystem of a release is
     /// as large as it was made.
-    pub(super) fn unused(&self) -> Option<String> {
+    pub(super) fn unused(&self, grow: bool) -> Option<String> {
         let unused = self.extents.root_a.len.saturating_sub(self.root_size);
         (unused > SPARE).then(|| {
             format!(
-                "{} of each root partition stay unused: the root filesystem has {}, and does not grow on the device; \
-                 root.slot-size gives the room to the data partition, root.size to the root filesystem",
+                "{} of each root partition stay unused: the root filesystem has {}, and does not grow on the device{}; \
+                 data.size = \"rest\" gives the room to the data partition, root.size = \"max\" to the root filesystem",
                 human(unused),
-                human(self.root_size)
+                human(self.root_size),
+                if grow { "" } else { ", nor does the data partition (data.grow = false)" }
             )
         })
     }
@@ -170,7 +181,15 @@ fn data_size(plan: &Plan, tree: &Tree) -> Result<u64> {
     let minimum = ext4::write::minimum_size(tree, &plan.data.filesystem)
         .context("measuring the data filesystem")?
         + MIB;
-    large_enough("data.size", plan.data.size, minimum, plan.disk.alignment)
+    match plan.data.size {
+        Some(size) => large_enough("data.size", size, minimum, plan.disk.alignment),
+        None => Ok(minimum),
+    }
+}
+
+/// The size of a disk that has room for everything, and no more: a whole number of mebibytes.
+fn least_disk(needs: &Needs) -> u64 {
+    align_up(layout::least_total(needs), MIB)
 }
 
 fn large_enough(key: &str, size: u64, minimum: u64, alignment: u64) -> Result<u64> {
@@ -190,7 +209,7 @@ fn large_enough(key: &str, size: u64, minimum: u64, alignment: u64) -> Result<u6
 fn fitting(problem: Problem, plan: &Plan, minimum: u64) -> Problem {
     let message = match plan.root.size {
         RootSize::Exact(_) => problem.message,
-        RootSize::Headroom { .. } => format!(
+        RootSize::Headroom { .. } | RootSize::Max { .. } => format!(
             "{} (its files need {}; the rest is root.headroom)",
             problem.message,
             human(minimum)

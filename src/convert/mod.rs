@@ -8,14 +8,18 @@ mod emit;
 mod frame_stream;
 pub mod golden_record;
 mod hooks;
+mod judged;
 mod layout;
 #[cfg(test)]
 mod odd_tests;
 pub mod outputs;
+mod provisioning;
 mod publish;
 mod record;
 mod rehearsal;
 mod reworded;
+mod shared;
+mod space;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -24,11 +28,12 @@ mod write_log;
 pub use layout::{DiskLayout, lay_out};
 use record::UpdateFacts;
 pub use record::{Record, read_record};
+pub use shared::SharedWork;
 pub use write::WriteOptions;
 
 use crate::artifact::{Offer, Signed};
 use crate::doctor::{self, Finding, System};
-use crate::edit::{self, Edited, SharedEdits, StagedDir};
+use crate::edit::{self, Edited, StagedDir};
 use crate::golden::Golden;
 use crate::image::source::InputImage;
 use crate::plan::hooks::Stage;
@@ -37,6 +42,7 @@ use crate::problem::{Problem, Problems};
 use crate::report::Report;
 use anyhow::{Context, Result};
 use hooks::Staged;
+use judged::Judged;
 use rehearsal::Rehearsed;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -53,8 +59,8 @@ pub struct Request<'a> {
     pub upgrade_from: Option<(&'a Path, &'a Value)>,
     /// Whether warnings are errors.
     pub strict: bool,
-    /// Edits that conversions of the same golden image share.
-    pub shared: Option<&'a SharedEdits>,
+    /// What conversions of the same golden image share.
+    pub shared: Option<&'a SharedWork>,
     /// Receives progress and notes.
     pub report: &'a dyn Report,
 }
@@ -85,8 +91,19 @@ pub struct Prepared {
     images: layout::Images,
     /// The warnings of the checks, which were reported.
     warnings: Vec<String>,
+    /// What the checks read of the disk; `None` if they did not run.
+    judged: Option<Judged>,
     /// The staging directories of hooks, whose files are read when the image is written.
     _staged: Vec<Staged>,
+}
+
+/// Bytes of filesystems that are in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// Of the boot filesystem.
+    pub boot: u64,
+    /// Of the root filesystem.
+    pub root: u64,
 }
 
 /// The result of a conversion.
@@ -123,14 +140,14 @@ fn prepare_read(request: &Request, mut golden: Golden, verify: bool) -> Result<P
     // Reported at once: an error of the edits is easier to understand after them.
     plan.notes.iter().for_each(|note| request.report.note(note));
     let (mut edited, staged) = edit(request, &plan, &golden)?;
-    edited.warnings.extend(left_behind(&plan, &edited));
+    edited.warnings.extend(left_behind(request, &plan, &edited));
     let read = golden.disk.read_errors.check();
     read.context("reading the files of the golden image")
         .map_err(|error| golden.or_input_changed(error))?;
     golden.forget_trees();
     request.report.step("measuring", None);
     let layout = lay_out(&plan, &golden, &edited)?;
-    edited.notes.extend(layout.unused());
+    edited.notes.extend(layout.unused(plan.data.grow));
     let too_large = layout::check_client(&layout, &plan, &golden, &edited)?;
     if !verify {
         // Otherwise the checks find it too.
@@ -144,13 +161,22 @@ fn prepare_read(request: &Request, mut golden: Golden, verify: bool) -> Result<P
         layout,
         images: layout::Images::default(),
         warnings: Vec::new(),
+        judged: None,
         _staged: staged,
     };
     request.report.step("checking what will be written", None);
+    // A plan can show what is in the files.
+    let kept = (!request.run_hooks).then(|| prepared.edited.trees.root.clone());
     prepared.compose()?;
     let rehearsed = rehearsal::rehearse(&prepared, verify, request);
-    let accepted = rehearsed.and_then(|rehearsed| prepared.accept(request, rehearsed));
+    let accepted = rehearsed.and_then(|mut rehearsed| {
+        prepared.judged = rehearsed.judged.take();
+        prepared.accept(request, rehearsed)
+    });
     prepared.warnings = accepted.map_err(|error| prepared.golden.or_input_changed(error))?;
+    if let Some(root) = kept {
+        prepared.edited.trees.root = root;
+    }
     Ok(prepared)
 }
 
@@ -173,8 +199,10 @@ pub fn examine(request: &Request, input: InputImage) -> Result<Vec<Finding>> {
 }
 
 /// Warnings about what the edited filesystems bring to every device.
-fn left_behind(plan: &Plan, edited: &Edited) -> Vec<String> {
-    doctor::warnings(&doctor::system(&of_edited(plan, edited)))
+fn left_behind(request: &Request, plan: &Plan, edited: &Edited) -> Vec<String> {
+    let mut system = of_edited(plan, edited);
+    system.tried = request.shared.map(|shared| &shared.tried);
+    doctor::warnings(&doctor::system(&system))
 }
 
 /// The system that devices will have.
@@ -226,22 +254,28 @@ pub fn convert_golden(
     options: WriteOptions,
 ) -> Result<Conversion> {
     let prepared = prepare_read(request, golden, options.verify)?;
-    let written = write::write(prepared, dir, options, request.report)?;
-    let checked = check::check(written, options, request.report)?;
-    let conversion = publish::publish(checked, options.jobs, request.report)?;
-    if let Some(cache) = options.cache {
-        cache.report_usage(request.report);
-    }
-    Ok(conversion)
+    let written = write::write(prepared, dir, options, request)?;
+    let checked = check::check(written, options, request)?;
+    publish::publish(checked, options.jobs, request.report)
 }
 
 impl Prepared {
-    /// Fails when an output cannot have its name in `dir`.
+    /// The bytes of both filesystems that are in use.
+    pub fn used(&self) -> Used {
+        Used {
+            boot: self.images.boot.data_len(),
+            root: self.images.root.data_len(),
+        }
+    }
+
+    /// Fails when the outputs cannot be written to `dir`. Returns a warning if there may be too
+    /// little room for them.
     ///
     /// # Errors
-    /// That it would replace the golden image or a directory.
-    pub fn check_outputs(&self, dir: &Path) -> Result<(), Problem> {
-        write::check_names(self, dir)
+    /// That one would replace the golden image or a directory; that there is too little room.
+    pub fn check_outputs(&self, dir: &Path) -> Result<Option<String>> {
+        write::check_names(self, dir)?;
+        space::check(self, dir)
     }
 
     /// The notes of plan and edits and their warnings, for the user.
@@ -307,7 +341,8 @@ fn edit(request: &Request, plan: &Plan, golden: &Golden) -> Result<(Edited, Vec<
     let changed = |error| golden.or_input_changed(error);
     let before = hooks(Stage::BeforeEdits, &[])?;
     request.report.step("editing the filesystems", None);
-    let integrated = edit::apply(plan, golden, &dirs(&before), request.shared).map_err(changed)?;
+    let shared = request.shared.map(|shared| &shared.edits);
+    let integrated = edit::apply(plan, golden, &dirs(&before), shared).map_err(changed)?;
     let after = hooks(Stage::AfterEdits, &integrated.paths())?;
     let edited = integrated
         .finish(plan, golden, &dirs(&after))

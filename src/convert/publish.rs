@@ -5,6 +5,7 @@ use super::check::Checked;
 use super::emit::WrittenOutputs;
 use super::hooks;
 use super::outputs::{Outputs, Pending};
+use super::provisioning;
 use super::record::{OutputRecord, Record};
 use super::write::WrittenConversion;
 use super::{Conversion, Prepared};
@@ -13,6 +14,7 @@ use crate::fs::ext4::{self, FileLayout};
 use crate::keyfile::private_key_in;
 use crate::plan::hooks::{Hook, Stage};
 use crate::plan::output::{CYCLONEDX, ImageForm, PROVENANCE, SPDX};
+use crate::plan::provisioning::{IDP, OS_LIST};
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::stream::{Content, FileSource};
@@ -31,6 +33,7 @@ use std::sync::Arc;
 pub(super) fn publish(checked: Checked, jobs: usize, report: &dyn Report) -> Result<Conversion> {
     let Checked { written, digests } = checked;
     let bills = bills::write(&written, &digests, jobs, report)?;
+    let more = for_tools(&written, report)?;
     let WrittenConversion {
         prepared,
         root,
@@ -76,7 +79,7 @@ pub(super) fn publish(checked: Checked, jobs: usize, report: &dyn Report) -> Res
         record.outputs.push(describe(kind, &pending, digest)?);
         outputs.finish(pending);
     }
-    for (kind, pending) in bills {
+    for (kind, pending) in bills.into_iter().chain(more) {
         let digest = digest(pending.file())?;
         record.outputs.push(describe(kind, &pending, Some(digest))?);
         outputs.finish(pending);
@@ -99,6 +102,31 @@ pub(super) fn publish(checked: Checked, jobs: usize, report: &dyn Report) -> Res
     }
     let files = outputs.publish()?;
     Ok(Conversion { record, files })
+}
+
+/// What the provisioner and the imager of the Raspberry Pi read, each with its kind.
+fn for_tools(
+    written: &WrittenConversion,
+    report: &dyn Report,
+) -> Result<Vec<(&'static str, Pending)>> {
+    let (prepared, outputs) = (&written.prepared, &written.outputs);
+    let output = &prepared.plan.output;
+    let mut out = Vec::new();
+    if let Some(plan) = &output.idp {
+        report.step("writing the archive for the provisioner", None);
+        let filesystems = written.filesystems()?;
+        let pending = provisioning::archive(prepared, plan, filesystems, outputs)?;
+        out.push(("idp", pending));
+    }
+    if let (Some(plan), Some(image)) = (&output.imager, &written.files.image) {
+        report.step("writing the manifest for the imager", None);
+        let disk = written.planned_disk()?;
+        let file = target_name(image);
+        let size = image.file().metadata()?.len();
+        let manifest = provisioning::manifest(prepared, plan, &disk, (&file, size))?;
+        out.push(("imager", text_file(outputs, &manifest.0, &manifest.1)?));
+    }
+    Ok(out)
 }
 
 /// The record, which is complete but for the statement about what it lists, and that statement if
@@ -144,15 +172,17 @@ fn after_image(
         let path = std::path::absolute(pending.temporary())?;
         hook_input["files"][kind] = path.to_string_lossy().into();
     }
-    let mut taken: Vec<String> = ["json", "img.bmap", "places", CYCLONEDX, SPDX, PROVENANCE]
+    let ends = ["json", "img.bmap", "places", CYCLONEDX, SPDX, PROVENANCE];
+    let ends = ends.into_iter().chain([IDP, OS_LIST]);
+    let mut taken: Vec<String> = ends
         .map(|extension| format!("{}.{extension}", plan.name))
-        .into();
+        .collect();
     taken.extend(written.iter().map(|(_, pending)| target_name(pending)));
     let mut staged = Vec::new();
     let hooks = plan.hooks.iter();
     for hook in hooks.filter(|hook| hook.stage == Stage::AfterImage) {
         let before = written.states()?;
-        let dir = hooks::run(hook, &hook_input, plan.stamp.time, report)?;
+        let dir = hooks::run(hook, &hook_input, plan.stamp.time, &[], report)?;
         if before != written.states()? {
             let hint = "change a copy of it, in the staging directory";
             return Err(refused(hook, "changed what was written and checked", hint).into());

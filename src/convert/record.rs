@@ -389,8 +389,8 @@ impl From<&InstalledPackage> for PackageRecord {
 /// A file that the conversion published.
 #[derive(Clone, Debug, Serialize)]
 pub struct OutputRecord {
-    /// `image`, `bmap`, `artifact`, `rootfs`, `places`, `cyclonedx`, `spdx`, `provenance`, or
-    /// `hook` for files that hooks staged.
+    /// `image`, `bmap`, `artifact`, `rootfs`, `places`, `cyclonedx`, `spdx`, `provenance`, `idp`,
+    /// `imager`, or `hook` for files that hooks staged.
     pub kind: &'static str,
     /// Its name, without directories.
     pub file: String,

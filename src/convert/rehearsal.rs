@@ -3,12 +3,14 @@
 //! will be. Only the checksum of the root filesystem is missing, which needs all of its bytes.
 
 use super::check::{Parts, examined};
+use super::judged::{Judged, WatchedDisk, WrittenParts};
 use super::{Prepared, Request, write};
 use crate::artifact::{ArtifactReport, Draft};
 use crate::plan::family::Role;
 use crate::plan::hooks::Stage;
+use crate::plan::output::ImageForm;
 use crate::problem::Problem;
-use crate::stream::Source;
+use crate::stream::{ReadAt, Source};
 use crate::verify::{self, Finding, Location, Severity};
 use anyhow::{Context, Result};
 use std::sync::Arc;
@@ -35,6 +37,8 @@ pub(super) struct Rehearsed {
     pub(super) problems: Vec<Problem>,
     /// The warnings, as `verify` words them.
     pub(super) warnings: Vec<String>,
+    /// What the checks read, of an image that they will not read again.
+    pub(super) judged: Option<Judged>,
 }
 
 /// Composes and checks what will be written; without `verify` it is only composed. Reports the
@@ -52,13 +56,24 @@ pub(super) fn rehearse(prepared: &Prepared, verify: bool, request: &Request) -> 
     }
     let images = &prepared.images;
     let disk = write::disk(prepared, &unpartitioned, &images.boot, &images.root);
-    let planned: Source = Arc::new(disk.content(&data));
     let layout = &prepared.layout.extents;
     let copies = prepared.plan.root.copy_to_b;
+    let image = prepared.plan.output.image;
+    let watched = Arc::new(WatchedDisk::new(
+        disk.content(&data),
+        WrittenParts {
+            layout: *layout,
+            root_len: images.root.len(),
+            copy_to_b: copies,
+            only_root: image == ImageForm::None,
+        },
+    ));
+    let planned: Source = Arc::clone(&watched) as Source;
     let checks = verify::Request {
         artifact_report: Some(&artifact),
         root_sha256: Some(NO_DIGEST),
         identical_slots: copies.then_some([layout.root_a.start, layout.root_b.start]),
+        searched: request.shared.map(|shared| &shared.searched),
         ..verify::Request::default()
     };
     let outcome = verify::image(&planned, &checks);
@@ -98,6 +113,7 @@ pub(super) fn rehearse(prepared: &Prepared, verify: bool, request: &Request) -> 
     Ok(Rehearsed {
         problems,
         warnings: warnings.iter().map(ToString::to_string).collect(),
+        judged: Some(watched.judged()),
     })
 }
 

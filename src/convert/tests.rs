@@ -1,6 +1,6 @@
 //! A conversion of a small golden image, called as the commands do.
 
-use super::{Conversion, Record, Request, WriteOptions, convert, prepare, prepare_read};
+use super::{Conversion, Record, Request, WriteOptions, convert, prepare, prepare_read, write};
 use crate::config::Config;
 use crate::golden::Golden;
 use crate::golden::example_tests::{self, Example};
@@ -382,4 +382,34 @@ fn a_warning_is_given_once() {
         matches!(about.as_slice(), [one] if one.starts_with("/etc/sysctl.d/9.conf:2: kernel.panic = 0")),
         "{about:?}"
     );
+}
+
+#[test]
+fn what_was_judged_is_what_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let overlay = dir.path().join("overlay");
+    let file = overlay.join("etc/app.conf");
+    fs::create_dir_all(overlay.join("etc")).unwrap();
+    let options = WriteOptions {
+        jobs: 2,
+        verify: true,
+        cache: None,
+    };
+    for image in ["gz", "xz", "none"] {
+        fs::write(&file, "before\n").unwrap();
+        let more = format!("image = \"{image}\"\n[rootfs]\noverlays = [{overlay:?}]\n");
+        let config = config(&more);
+        let request = request(&config, None);
+        let prepared = || prepare(&request, input()).unwrap();
+        let write = |prepared| write::write(prepared, dir.path(), options, &request);
+        let written = write(prepared()).unwrap();
+        let judged = written.prepared.judged.as_ref().unwrap();
+        assert!(judged.is_written(), "{image}");
+        // As long as before.
+        let prepared = prepared();
+        fs::write(&file, "after!\n").unwrap();
+        let error = write(prepared).err().unwrap();
+        let error = format!("{error:#}");
+        assert!(error.contains("are not those that were checked"), "{error}");
+    }
 }

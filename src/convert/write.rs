@@ -1,18 +1,18 @@
 //! Writes the results of a conversion, under temporary names.
 
-use super::Prepared;
 use super::emit::{
     DiskParts, Emission, OutputFormat, OutputNames, WrittenOutputs, common_chunk_lengths,
 };
 use super::layout::Images;
 use super::outputs::Outputs;
+use super::{Prepared, Request};
 use crate::compress::cache::Cache;
 use crate::compress::parallel::threads;
 use crate::image::output::container::Container;
 use crate::plan::Plan;
 use crate::plan::output::ImageForm;
+use crate::plan::provisioning::{IDP, OS_LIST};
 use crate::problem::Problem;
-use crate::report::Report;
 use crate::stream::Content;
 use anyhow::Result;
 use std::path::Path;
@@ -53,6 +53,16 @@ impl WrittenConversion {
         let disk = disk(&self.prepared, &self.unpartitioned, &self.boot, &self.root);
         Ok(disk.content(&data))
     }
+
+    /// The filesystems of the partitions, in the order of [`Role::ALL`](crate::plan::family::Role).
+    ///
+    /// # Errors
+    /// As [`Prepared::data_image`].
+    pub(super) fn filesystems(&self) -> Result<[Content; 4]> {
+        let data = self.prepared.data_image(&self.files.root_sha256)?;
+        let root = || self.root.clone();
+        Ok([self.boot.clone(), root(), root(), data])
+    }
 }
 
 /// The parts of the disk that are known before the root filesystem is read.
@@ -80,9 +90,13 @@ pub(super) fn write(
     mut prepared: Prepared,
     dir: &Path,
     options: WriteOptions,
-    report: &dyn Report,
+    request: &Request,
 ) -> Result<WrittenConversion> {
+    let report = request.report;
     let outputs = Outputs::new(dir)?;
+    if let Some(warning) = prepared.check_outputs(dir)? {
+        report.warn(&warning);
+    }
     let unpartitioned = prepared.unpartitioned()?;
     let Images { root, boot } = std::mem::take(&mut prepared.images);
     let (plan, golden) = (&prepared.plan, &prepared.golden);
@@ -100,6 +114,8 @@ pub(super) fn write(
         signer: plan.signer.as_ref(),
         jobs: options.jobs,
         cache: options.cache,
+        known_digests: request.shared.map(|shared| &shared.digests),
+        judged: prepared.judged.as_ref(),
         report,
     };
     let codecs = emission.codecs();
@@ -110,7 +126,6 @@ pub(super) fn write(
             emission.jobs, options.jobs
         ));
     }
-    check_names(&prepared, dir)?;
     let names = names(plan);
     let data = |sha256: &[u8; 32]| prepared.data_image(sha256);
     let files = emission
@@ -153,7 +168,18 @@ pub(super) fn check_names(prepared: &Prepared, dir: &Path) -> Result<(), Problem
     let layout = output.file_layout.then(|| with("places"));
     let record = Some(with("json"));
     let bills: Vec<String> = output.sbom.extensions().map(with).collect();
-    let names = [image, Some(artifact), record, rootfs, block_map, layout];
+    let idp = output.idp.as_ref().map(|_| with(IDP));
+    let list = output.imager.as_ref().map(|_| with(OS_LIST));
+    let names = [
+        image,
+        Some(artifact),
+        record,
+        rootfs,
+        block_map,
+        layout,
+        idp,
+        list,
+    ];
     let names = names.into_iter().flatten().chain(bills);
     for path in names.map(|name| dir.join(name)) {
         let what = if prepared.golden.input.is_at(&path) {

@@ -36,7 +36,10 @@ pub(super) fn examine(system: &System<'_>) -> Vec<Finding> {
                 shared.push(place(text));
             }
             password => {
-                let try_it = || super::passwords::known(name, password);
+                let try_it = || match system.tried {
+                    Some(tried) => tried.known(name, password),
+                    None => super::passwords::known(name, password),
+                };
                 match tried.entry(password).or_insert_with(try_it) {
                     Some(known) => {
                         default.push(place(format!("the password of {name} is {known:?}")));

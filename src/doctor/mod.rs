@@ -21,6 +21,7 @@ mod startup;
 pub use codes::{CODES, Code};
 pub use disks::references;
 pub use finding::{Evidence, Finding};
+pub use passwords::TriedPasswords;
 pub use startup::refusals;
 
 use crate::golden::Golden;
@@ -48,6 +49,8 @@ pub struct System<'a> {
     pub accepted: &'a AcceptedFiles,
     /// What brought the files that the golden image does not have: reasons by path on the device.
     pub origins: BTreeMap<String, String>,
+    /// Passwords that were tried for other systems.
+    pub tried: Option<&'a TriedPasswords>,
     /// Files that could not be read, each with the reason.
     unread: RefCell<BTreeMap<String, String>>,
 }
@@ -69,6 +72,7 @@ impl<'a> System<'a> {
             boot_mount: boot.1,
             accepted,
             origins: BTreeMap::new(),
+            tried: None,
             unread: RefCell::default(),
         }
     }

@@ -1,8 +1,11 @@
 //! Passwords that everyone knows, held against encrypted ones (`crypt(5)`).
 
 use sha_crypt::{PasswordVerifier as _, ShaCrypt};
+use std::collections::HashMap;
+use std::fmt;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use yescrypt::Yescrypt;
 
 /// Passwords of distributions' images and of many who set up a machine.
@@ -27,6 +30,28 @@ const COMMON: [&str; 16] = [
 
 /// The most threads that try passwords at once: each needs 16 MiB for Debian's yescrypt.
 const THREADS: usize = 4;
+
+/// What is known of encrypted passwords, for several systems that have the same ones: by account
+/// and encrypted password.
+#[derive(Default)]
+pub struct TriedPasswords(Mutex<HashMap<(String, String), Option<String>>>);
+
+/// Without the passwords.
+impl fmt::Debug for TriedPasswords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TriedPasswords").finish_non_exhaustive()
+    }
+}
+
+impl TriedPasswords {
+    /// As [`known`], which is called once for each account and password.
+    pub(super) fn known(&self, name: &str, encrypted: &str) -> Option<String> {
+        // Locked until all words were tried: others that need the same wait for it.
+        let mut tried = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = tried.entry((name.to_owned(), encrypted.to_owned()));
+        entry.or_insert_with(|| known(name, encrypted)).clone()
+    }
+}
 
 /// The password of the account `name` if it is one that everyone knows; `None` also for methods of
 /// encryption that are not known here.
@@ -146,6 +171,19 @@ mod tests {
         for (name, encrypted, expected) in cases {
             assert_eq!(known(name, encrypted).as_deref(), expected, "{encrypted}");
         }
+    }
+
+    #[test]
+    fn a_password_is_tried_once_for_each_account() {
+        let encrypted =
+            "$5$rounds=5000$Rq9zTkQn4ZbH0aLd$ljpnkmpTmcAN593WcioNtYjvhP7JswMnhgrRSQgesgB";
+        let tried = TriedPasswords::default();
+        assert_eq!(tried.known("pi", encrypted).as_deref(), Some("pi"));
+        // It is not tried again.
+        let key = ("pi".to_owned(), encrypted.to_owned());
+        tried.0.lock().unwrap().insert(key, None);
+        assert_eq!(tried.known("pi", encrypted), None);
+        assert_eq!(tried.known("root", encrypted).as_deref(), Some("pi"));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod commands;
 mod database;
 mod extract;
 mod incoming;
+mod install_section;
 mod interpreter;
 mod md5;
 mod package_set;
@@ -28,6 +29,7 @@ mod scripts;
 #[cfg(test)]
 mod tests;
 mod triggers;
+pub mod units;
 mod unknown;
 mod users;
 

@@ -19,16 +19,25 @@ pub struct NetChange {
 }
 
 impl NetChange {
-    /// Whether an overlay, a hook or a package brought the file, rather than goldsmith.
+    /// Whether an overlay, a hook, a package or an edit of the configuration brought the file,
+    /// rather than goldsmith.
     #[must_use]
     pub fn is_brought(&self) -> bool {
         is_brought(&self.reason)
     }
 }
 
-/// Whether a change with this reason is one of an overlay, a hook or a package.
+/// Whether a change with this reason is one of an overlay, a hook, a package or an edit of the
+/// configuration.
 pub(super) fn is_brought(reason: &str) -> bool {
-    let brings = ["overlay ", "hook ", "package "];
+    let brings = [
+        "overlay ",
+        "hook ",
+        "package ",
+        "rootfs.edit ",
+        "systemd.",
+        "system.",
+    ];
     brings.iter().any(|start| reason.starts_with(start))
 }
 

@@ -8,6 +8,7 @@
 mod accepting;
 mod bootloader;
 pub mod changes;
+mod files;
 pub mod fstab;
 pub mod mender;
 mod mount_options;
@@ -18,16 +19,19 @@ mod private_keys;
 pub mod references;
 mod replaced;
 mod sanitize;
+mod settings;
 mod shared;
 mod startup;
 mod swap;
 pub mod system;
 #[cfg(test)]
 mod tests;
+mod units;
 mod user;
 mod visible;
 mod volatile;
 
+pub use files::matching;
 pub use shared::SharedEdits;
 pub use startup::StartupNote;
 pub use startup::acting as startup_acting;
@@ -247,6 +251,9 @@ pub fn apply(
         sanitize::clean(&mut work, plan).context("taking traces of the golden machine away")?;
     user::staged(&mut work, staged, plan, &Default::default());
     user::overlays(&mut work, plan);
+    files::edit(&mut work, plan).context("editing files as configured")?;
+    units::edit(&mut work, plan).context("enabling and disabling units")?;
+    settings::edit(&mut work, plan).context("editing settings of the system")?;
     let integration = work.change_counts();
     let brought = Brought::new(&work, added_from);
     let host_keys = sanitize::host_keys(&mut work, plan, &removed_keys, &Default::default())?;

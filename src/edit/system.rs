@@ -6,8 +6,8 @@ use super::fstab::{Mount, Surroundings, merge};
 use super::references::names::Names;
 use super::references::row::Row;
 use super::references::{self, References};
-use crate::golden::Golden;
 use crate::golden::fstab::{FstabLine, same_dir};
+use crate::golden::{Golden, facts};
 use crate::plan::Plan;
 use crate::plan::accepted::AcceptedFiles;
 use crate::plan::family::{Family, Role};
@@ -24,6 +24,9 @@ const TEXT_LIMIT: u64 = 4 << 20;
 /// Options with which the boot environment could not be written.
 const READ_ONLY: [&str; 2] = ["ro", "noauto"];
 
+/// The program that checks a boot partition.
+const FSCK: &str = "fsck.vfat";
+
 /// The parts of plan and golden image that these edits depend on.
 #[derive(Clone, Debug)]
 pub struct System<'a> {
@@ -31,9 +34,8 @@ pub struct System<'a> {
     pub family: &'a Family,
     /// The mount point of the boot partition, absolute.
     pub boot_mount: &'a str,
-    /// Whether the tools of the boot loader write whole files there, and a check at each start
-    /// removes what a power cut leaves of them.
-    pub checks_boot: bool,
+    /// Whether writes to the boot partition reach the medium before the writer continues.
+    pub boot_sync: bool,
     /// Configured mount options of boot, root and data.
     pub options: [Option<String>; 3],
     /// Options that the filesystems of root and data cannot be mounted with.
@@ -58,7 +60,7 @@ impl<'p> System<'p> {
         Self {
             family: &plan.family,
             boot_mount: &plan.boot.mount,
-            checks_boot: plan.boot.loader == Bootloader::RpiTryboot,
+            boot_sync: plan.boot.loader != Bootloader::RpiTryboot,
             options: [&plan.boot.options, &plan.root.options, &plan.data.options].map(Clone::clone),
             lost_options: [&plan.root.lost_options, &plan.data.lost_options],
             root_pass: plan.root.fsck_pass,
@@ -137,7 +139,14 @@ fn mounts(work: &mut Workspace<'_>, system: &mut System<'_>) -> Result<Vec<Row>,
     let lines = old.lines().filter_map(FstabLine::parse);
     let listed: Vec<String> = lines.map(|line| line.dir.to_owned()).collect();
     let boot_mount = system.boot_mount;
-    let mounts = our_mounts(system);
+    let checks_boot = facts::program(work.root.tree(), FSCK);
+    if !checks_boot {
+        work.notes.push(format!(
+            "the image has no {FSCK} (package dosfstools): the boot partition is not checked at boot, so that what a \
+             power cut leaves there stays"
+        ));
+    }
+    let mounts = our_mounts(system, checks_boot);
     work.notes.extend(not_written(&old, system));
     let mut references = References {
         names: &mut system.names,
@@ -166,7 +175,7 @@ fn mounts(work: &mut Workspace<'_>, system: &mut System<'_>) -> Result<Vec<Row>,
 }
 
 /// The lines of `/etc/fstab` for boot, root and data partition.
-fn our_mounts(system: &System<'_>) -> [Mount; 3] {
+fn our_mounts(system: &System<'_>, checks_boot: bool) -> [Mount; 3] {
     let [boot, root, data] = system.options.clone();
     let owned = |options: &[&str]| {
         options
@@ -195,10 +204,12 @@ fn our_mounts(system: &System<'_>) -> [Mount; 3] {
             default_options: "defaults".into(),
             // The boot loader's environment is here: writes must reach the medium before the writer
             // continues. Tools that write whole files see to that by themselves.
-            required: owned(if system.checks_boot { &[] } else { &["sync"] }),
+            required: owned(if system.boot_sync { &["sync"] } else { &[] }),
             dropped: owned(&[&["flush", "async", growfs], &READ_ONLY[..]].concat()),
             lost: Vec::new(),
-            pass: if system.checks_boot { 2 } else { 0 },
+            // A check removes what a power cut leaves there: names without clusters, clusters
+            // without a name, the mark of a volume that was not unmounted.
+            pass: if checks_boot { 2 } else { 0 },
         },
         Mount {
             spec: system.family.fstab_spec(Role::Data),

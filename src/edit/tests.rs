@@ -2,10 +2,10 @@
 
 use super::shared::{FirstEdits, SharedEdits};
 use super::user::{self, Guarded};
-use super::{StagedDir, Trees, Workspace, apply, golden_trees};
+use super::{Edited, StagedDir, Trees, Workspace, apply, golden_trees};
 use crate::config::Config;
-use crate::golden::Golden;
 use crate::golden::example_tests::{Example, TIME};
+use crate::golden::{Golden, facts};
 use crate::plan::Plan;
 use crate::plan::host::HostFiles;
 use crate::tree::Tree;
@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-fn plan(golden: &Golden, text: &str, overlays: &[PathBuf]) -> Plan {
+pub(super) fn plan(golden: &Golden, text: &str, overlays: &[PathBuf]) -> Plan {
     let config = Config::parse(&format!("{text}\n[artifact]\nname = \"r1\"\n")).unwrap();
     let host = HostFiles {
         disk: Path::new("golden.img"),
@@ -37,9 +37,22 @@ fn directory(files: &[&str]) -> TempDir {
     dir
 }
 
-fn content(tree: &Tree, path: &str) -> Option<String> {
+pub(super) fn content(tree: &Tree, path: &str) -> Option<String> {
     let bytes = tree.read(path, 1 << 20).unwrap()?;
     Some(String::from_utf8(bytes).unwrap())
+}
+
+/// The filesystems after all edits of a configuration; its problems otherwise.
+pub(super) fn edited(golden: &Golden, text: &str) -> Result<Edited, String> {
+    let plan = plan(golden, text, &[]);
+    let integrated = apply(&plan, golden, &[], None).map_err(|e| e.to_string())?;
+    let edited = integrated.finish(&plan, golden, &[]);
+    edited.map_err(|e| e.to_string())
+}
+
+/// Whether there is a symbolic link with this target.
+pub(super) fn is_link(tree: &Tree, path: &str, target: &str) -> bool {
+    facts::symlink(tree, path).as_deref() == Some(target)
 }
 
 fn staged(dir: &TempDir) -> [StagedDir; 1] {

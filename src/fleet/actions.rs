@@ -358,10 +358,10 @@ fn local(config: &Config) -> Option<Problem> {
         return Some(Problem::new(message).hint(hint));
     }
     if matches!(config.output.image, crate::config::ImageFormat::Raw) {
-        let size = crate::units::human(config.storage.size);
-        let message = format!(
-            "a raw image of {size} would be stored with all its holes on the remote machine"
-        );
+        let size = config.storage.size.map(crate::units::human);
+        let size = size.map_or_else(String::new, |size| format!(" of {size}"));
+        let message =
+            format!("a raw image{size} would be stored with all its holes on the remote machine");
         return Some(Problem::new(message).hint("set output.image to \"zst\" or \"gz\""));
     }
     None

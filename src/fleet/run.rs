@@ -1,15 +1,14 @@
 //! Converts the targets of a fleet with one set of threads.
 //!
-//! Targets are grouped by their golden image, which is opened and read once, and by what they
-//! compress with. Packages are installed once for each different set. Of each group one target is
-//! converted first, by all threads: its frames fill the cache. The others, which differ from it in
-//! a few chunks, then run next to each other with a share of the threads each. The bytes of a
-//! target never depend on the others: what they share is what each would make itself.
+//! Targets are grouped by their golden image, which is opened and read once. Those of a group run
+//! next to each other with a share of the threads each. What is the same in several of them is done
+//! by the first that needs it: packages are installed once for each different set, chunks are
+//! compressed once, bytes of the golden image are searched and hashed for the block map once. The
+//! bytes of a target never depend on the others: what they share is what each would make itself.
 
 use crate::compress::cache::Cache;
-use crate::config::{Compression, Config, FleetTarget, ImageFormat};
-use crate::convert::{self, Conversion, Request, WriteOptions, read_record};
-use crate::edit::SharedEdits;
+use crate::config::{Config, FleetTarget};
+use crate::convert::{self, Conversion, Request, SharedWork, WriteOptions, read_record};
 use crate::golden::{Golden, Selection};
 use crate::image::source::InputImage;
 use crate::plan::host::HostFiles;
@@ -28,6 +27,9 @@ const AT_ONCE: usize = 8;
 pub type OpenImage<'a> =
     dyn Fn(&FleetTarget, &Config, &dyn Report) -> Result<InputImage> + Sync + 'a;
 
+/// Opens the cache that a configuration asks for, the same for equal ones.
+pub type OpenCache<'a> = dyn Fn(&Config) -> Result<Arc<Cache>> + Sync + 'a;
+
 /// How the targets of a fleet are converted.
 pub struct FleetRun<'a> {
     /// Threads of all targets together, at least 1.
@@ -37,7 +39,7 @@ pub struct FleetRun<'a> {
     /// Whether warnings are errors.
     pub strict: bool,
     /// The frames that targets share.
-    pub cache: &'a Cache,
+    pub cache: &'a OpenCache<'a>,
     /// `SOURCE_DATE_EPOCH`.
     pub epoch: Option<i64>,
     /// The package cache for a configuration.
@@ -50,9 +52,6 @@ pub struct FleetRun<'a> {
 
 /// What became of a target; several may have failed for one reason.
 pub type Outcome = Result<Conversion, Arc<anyhow::Error>>;
-
-/// Compression and level of the Artifact and of the image.
-type Codecs = ((Compression, Option<u32>), (ImageFormat, Option<u32>));
 
 /// A target with its configuration.
 struct Loaded<'t> {
@@ -69,21 +68,12 @@ impl Loaded<'_> {
         let image = image.canonicalize().unwrap_or_else(|_| image.clone());
         (image, plan::selection(&self.config))
     }
-
-    /// What decides about the frames of its root filesystem.
-    fn codecs(&self) -> Codecs {
-        let (artifact, output) = (&self.config.artifact, &self.config.output);
-        (
-            (artifact.compression, artifact.level),
-            (output.image, output.level),
-        )
-    }
 }
 
 /// What targets of one golden image share.
 struct SharedGolden {
     golden: Golden,
-    edits: SharedEdits,
+    work: SharedWork,
 }
 
 /// Converts all targets. One that fails does not stop the others: the outcomes are in the order of
@@ -152,25 +142,11 @@ impl FleetRun<'_> {
         };
         let shared = SharedGolden {
             golden,
-            edits: SharedEdits::default(),
+            work: SharedWork::default(),
         };
-        let mut rest = VecDeque::new();
-        for same in split(group, Loaded::codecs) {
-            let mut same = VecDeque::from(same);
-            // The frames are in the cache once one of them was converted.
-            while let Some(first) = same.pop_front() {
-                let outcome = self.convert_one(&first, &shared, self.jobs);
-                let done = outcome.is_ok();
-                outcomes.put(first.number, outcome);
-                if done {
-                    break;
-                }
-            }
-            rest.extend(same);
-        }
-        let at_once = self.jobs.min(rest.len()).clamp(1, AT_ONCE);
+        let at_once = self.jobs.min(group.len()).clamp(1, AT_ONCE);
         let jobs = self.jobs.div_euclid(at_once).max(1);
-        let rest = Mutex::new(rest);
+        let rest = Mutex::new(VecDeque::from(group));
         let next = || {
             rest.lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -209,12 +185,13 @@ impl FleetRun<'_> {
 
     fn convert_one(&self, one: &Loaded<'_>, shared: &SharedGolden, jobs: usize) -> Outcome {
         let report = (self.report)(&one.target.name);
-        let options = WriteOptions {
-            jobs,
-            verify: self.verify,
-            cache: Some(self.cache),
-        };
-        self.request(one, &shared.edits, &*report, |request| {
+        self.request(one, &shared.work, &*report, |request| {
+            let cache = (self.cache)(&one.config)?;
+            let options = WriteOptions {
+                jobs,
+                verify: self.verify,
+                cache: Some(&cache),
+            };
             let golden = shared.golden.clone();
             convert::convert_golden(request, golden, &one.target.output_dir, options)
         })
@@ -225,7 +202,7 @@ impl FleetRun<'_> {
     fn request<T>(
         &self,
         one: &Loaded<'_>,
-        shared: &SharedEdits,
+        shared: &SharedWork,
         report: &dyn Report,
         convert: impl FnOnce(&Request<'_>) -> Result<T>,
     ) -> Result<T> {

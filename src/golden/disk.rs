@@ -112,7 +112,7 @@ impl GoldenDisk {
             let (start, len) = (entry.start.bytes(), Lba(entry.sectors).bytes());
             let slice = Slice::new(Arc::clone(&disk), start, len);
             // One that cannot be read does not keep the others from being read.
-            let (filesystem, read_error) = match probe(&slice) {
+            let (filesystem, read_error) = match filesystem(&slice) {
                 Ok(found) => (found, None),
                 Err(error) => (
                     Filesystem::Other("sectors that cannot be read"),
@@ -506,8 +506,11 @@ fn has_boot_files(tree: &Tree) -> bool {
     })
 }
 
-/// The filesystem that `source` contains, by its magic numbers.
-fn probe(source: &dyn ReadAt) -> std::io::Result<Filesystem> {
+/// The content of a partition or file by its magic numbers.
+///
+/// # Errors
+/// I/O errors of the source.
+pub fn filesystem(source: &dyn ReadAt) -> std::io::Result<Filesystem> {
     Ok(match volume(source)? {
         Some(Volume::Ext) => Filesystem::Ext,
         Some(Volume::Fat) => Filesystem::Fat,

@@ -164,7 +164,11 @@ fn head(root: &Tree, path: &str) -> Result<Option<[u8; 20]>, EditError> {
     Ok(Some(head))
 }
 
-fn architecture(root: &Tree) -> Result<Option<Architecture>, EditError> {
+/// The architecture of the programs of a root filesystem; `None` if it is not a supported one.
+///
+/// # Errors
+/// I/O errors of reading their heads.
+pub fn architecture(root: &Tree) -> Result<Option<Architecture>, EditError> {
     for path in PROGRAMS {
         let found = head(root, path)?.and_then(|head| Architecture::from_elf(&head));
         if found.is_some() {

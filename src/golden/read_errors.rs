@@ -1,7 +1,7 @@
 //! Read errors of the golden root and boot filesystems, which are never ignored: a file that cannot
 //! be read is not a file that is missing.
 
-use crate::stream::{ReadAt, Source};
+use crate::stream::{Places, ReadAt, Source, SourceId};
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +15,7 @@ impl FirstReadError {
     pub(super) fn watch(&self, source: Source) -> Source {
         Arc::new(WatchedSource {
             inner: source,
+            id: SourceId::unique(),
             first: self.clone(),
         })
     }
@@ -42,10 +43,11 @@ impl FirstReadError {
     }
 }
 
-/// A source whose read errors are kept.
+/// A source whose read errors are kept. A conversion fails if its bytes change meanwhile.
 #[derive(Debug)]
 struct WatchedSource {
     inner: Source,
+    id: SourceId,
     first: FirstReadError,
 }
 
@@ -60,6 +62,11 @@ impl ReadAt for WatchedSource {
 
     fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
         self.first.keep(self.inner.next_data(offset))
+    }
+
+    fn places(&self, range: Range<u64>, places: &mut Places) -> bool {
+        places.push(self.id, range.start, range.end - range.start);
+        true
     }
 }
 

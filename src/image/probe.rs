@@ -59,8 +59,8 @@ pub(crate) const OVA_ARCHIVE: OtherFormat = OtherFormat {
 /// A tar archive whose first member is the version of the Mender Artifact format.
 pub(crate) const MENDER_ARTIFACT: OtherFormat = OtherFormat {
     name: "a Mender Artifact, which the update client of a device installs (mender-update install),",
-    command: "give the disk image that was made with it (NAME.img); `goldsmith artifact dump FILE` \
-              shows what the Artifact has",
+    command: "give the disk image that was made with it (NAME.img); `goldsmith ls FILE` \
+              shows its files",
 };
 
 /// Formats by offset and magic number.

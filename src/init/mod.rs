@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn the_text_is_a_configuration() {
         let config = Config::parse(&text(&beginning())).unwrap();
-        assert_eq!(config.storage.size, (2 << 30) + (256 << 20));
+        assert_eq!(config.storage.size, Some((2 << 30) + (256 << 20)));
         assert_eq!(config.client.bundle.as_deref(), Some("6.0"));
         assert_eq!(
             config.board.device_type.as_deref(),

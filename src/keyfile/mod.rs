@@ -25,10 +25,12 @@
 mod binary;
 mod der;
 mod pem;
+mod ssh;
 mod text;
 
 pub use der::DerKind;
 pub use pem::{Block, blocks};
+pub use ssh::authorized_key;
 
 use crate::stream::ReadAt;
 use std::io;

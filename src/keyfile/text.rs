@@ -71,6 +71,9 @@ fn encoded(text: &[u8]) -> Option<PrivateKey> {
     })
 }
 
+/// Part of most keywords: a file without it is searched for the others alone.
+const STEM: &[u8] = b"rivate";
+
 /// What follows a keyword if it is a private key.
 type Follows = fn(&[u8]) -> bool;
 
@@ -100,7 +103,11 @@ fn keywords(text: &[u8]) -> Option<PrivateKey> {
         ),
         (b"\npriv:", "private key printed by OpenSSL", is_hex_dump),
     ];
-    let found = keywords.into_iter().filter_map(|(keyword, form, follows)| {
+    let has_stem = memmem::find(text, STEM).is_some();
+    let possible = keywords
+        .into_iter()
+        .filter(|(keyword, ..)| has_stem || memmem::find(keyword, STEM).is_none());
+    let found = possible.filter_map(|(keyword, form, follows)| {
         let mut places = memmem::find_iter(text, keyword);
         let at = places.find(|at| {
             let rest = text.get(at.saturating_add(keyword.len())..);

@@ -25,7 +25,7 @@ pub const OPTIONS: &[ReplacedOption] = &[
     },
     ReplacedOption {
         name: "-o, --overlay DIR",
-        instead: "`-o DIR`, or `rootfs.overlays`; files belong to root, whoever owns them on the \
+        instead: "`--overlay DIR`, or `rootfs.overlays`; files belong to root, whoever owns them on the \
                   host, unless `[[rootfs.owner]]` says otherwise; files for the boot and data \
                   partitions are an `[[overlay]]` with `target`",
     },

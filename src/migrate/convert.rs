@@ -125,6 +125,11 @@ impl<'r> Conversion<'r> {
         };
         self.set("extends", &format!("[{}]", quoted(first)), name, &place, "");
         let text = config::board(first).unwrap_or_default();
+        if text.contains("bootloader = \"rpi-tryboot\"") {
+            let note = "devices that mender-convert made start by U-Boot; the board's own default \
+                        is for new ones";
+            self.set("boot.bootloader", &quoted("u-boot"), name, &place, note);
+        }
         for other in others.iter().filter(|other| !text.contains(&quoted(other))) {
             self.warnings.push(format!(
                 "the files name the board {other} too, which `extends` does not have"

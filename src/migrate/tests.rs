@@ -263,9 +263,9 @@ fn keys_of_the_table_exist_and_every_default_is_converted() {
     }
     let migration = converted(&[("a_config", &text)]).expect("the defaults");
     let config = Config::parse(&migration.text).expect("a configuration");
-    assert_eq!(config.storage.size, 8 << 30);
+    assert_eq!(config.storage.size, Some(8 << 30));
     assert_eq!(config.storage.alignment, 8 << 20);
-    assert_eq!(config.data.size, 128 << 20);
+    assert_eq!(config.data.size, Some(128 << 20));
     assert!(!config.output.bmap);
     assert!(
         !migration.text.contains("without a key"),

@@ -83,12 +83,12 @@ fn built_in() -> Result<Vec<(&'static str, Config)>, Problem> {
 }
 
 /// The first of several problems.
-fn first(problems: Problems) -> Problem {
+pub(super) fn first(problems: Problems) -> Problem {
     problems
         .0
         .into_iter()
         .next()
-        .unwrap_or_else(|| Problem::new("a built-in board cannot be read"))
+        .unwrap_or_else(|| Problem::new("the configuration cannot be read"))
 }
 
 /// The problem of an image that selects no board or several: the facts, and the nearest boards.

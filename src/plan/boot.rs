@@ -2,7 +2,7 @@
 
 use super::boot_mount::boot_mount;
 use super::host::{file_name, read};
-use crate::config::{self, Config};
+use crate::config::{self, Config, OriginKind};
 use crate::fs::fat;
 use crate::golden::Golden;
 use crate::golden::bootloader::guess;
@@ -10,7 +10,7 @@ use crate::platform::{Architecture, Bootloader, PiModel};
 use crate::problem::{Problem, Problems};
 use crate::stamp::Stamp;
 use crate::stream::ReadAt as _;
-use crate::tree::{DirEntry, LeafKind, Tree};
+use crate::tree::{DirEntry, LeafKind, Tree, show};
 use crate::units::MIB;
 use std::ops::Range;
 
@@ -99,6 +99,9 @@ impl BootPlan {
         if let Err(problem) = integrated(loader, golden.facts.architecture) {
             problems.push(problem);
         }
+        if loader == Bootloader::RpiTryboot {
+            problems.0.extend(starts_u_boot(config, golden));
+        }
         // Without U-Boot neither its program nor its environment has a meaning.
         let other = matches!(loader, Bootloader::GrubEfi | Bootloader::RpiTryboot);
         let u_boot = config.boot.u_boot.as_ref().filter(|_| !other).map(|path| {
@@ -181,6 +184,46 @@ fn choose(config: &Config, golden: &Golden) -> Bootloader {
         config::BootloaderChoice::RpiTryboot => Bootloader::RpiTryboot,
         config::BootloaderChoice::Auto => guess(&golden.root.tree, boot, false),
     }
+}
+
+/// The problem of a configuration that leaves the choice to its board, and of a U-Boot that is
+/// there: devices that it started before the board's default changed would take no update of
+/// another loader.
+fn starts_u_boot(config: &Config, golden: &Golden) -> Option<Problem> {
+    let location = config.location("boot.bootloader")?;
+    if location.origin.kind != OriginKind::Board {
+        return None;
+    }
+    let sign = match &config.boot.u_boot {
+        Some(_) => "boot.u-boot is set".to_owned(),
+        None => format!("the golden image has {}", u_boot_program(golden)?),
+    };
+    let text = format!(
+        "{location}: boot.bootloader is rpi-tryboot by default, but {sign}: devices that start \
+         U-Boot take no update that was made for the firmware's own choice"
+    );
+    let hint = "set boot.bootloader to \"u-boot\" for a fleet that has it, or to \"rpi-tryboot\" \
+                for new devices";
+    Some(Problem::new(text).hint(hint))
+}
+
+/// A program of U-Boot for a Raspberry Pi: that of a package, or one on the boot partition.
+fn u_boot_program(golden: &Golden) -> Option<String> {
+    let dir = "/usr/lib/u-boot";
+    let packaged = golden.root.tree.dir(dir).and_then(|found| {
+        let names = found.entries.keys().map(|name| show(name));
+        let mut paths = names.map(|name| format!("{dir}/{name}/u-boot.bin"));
+        paths.find(|path| path.contains("/rpi_") && golden.root.tree.file(path).is_some())
+    });
+    let on_boot = || {
+        let names = golden.boot.as_ref()?.tree.root.lowercase_names();
+        let is_one = |name: &String| {
+            name.ends_with(".bin") && (name.contains("u-boot") || name.starts_with("uboot"))
+        };
+        let name = names.into_iter().find(is_one)?;
+        Some(format!("{name} on its boot partition"))
+    };
+    packaged.or_else(on_boot)
 }
 
 /// Fails when `loader` cannot be integrated on `architecture`.

@@ -1,6 +1,6 @@
 //! The settings of the update client, from `[server]` and `[client]`.
 
-use super::trust;
+use super::{host, trust};
 use crate::config::Config;
 use crate::problem::{Problem, Problems};
 use serde_json::{Map, Value};
@@ -59,10 +59,13 @@ impl ClientPlan {
         if let Some(url) = &server.url {
             plan.set("ServerURL", url.clone().into());
         }
-        if let Some(token) = &server.tenant_token {
-            plan.set("TenantToken", token.expose().into());
-        }
         let mut problems = Problems::default();
+        let file = server.tenant_token_file.as_deref();
+        match host::secret("server.tenant-token", server.tenant_token.as_ref(), file) {
+            Ok(Some(token)) => plan.set("TenantToken", token.expose().into()),
+            Ok(None) => {}
+            Err(problem) => problems.push(problem),
+        }
         if let Some(path) = &server.certificate {
             let target = "/etc/mender/server.crt".into();
             let file = certificates(path);

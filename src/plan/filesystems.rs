@@ -35,8 +35,9 @@ pub struct RootPlan {
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataPlan {
     /// The size of the partition, before it is aligned (bytes); the least one if that of the slots
-    /// is configured.
-    pub size: u64,
+    /// is configured. `None` takes what the slots leave, which are as small as they can be unless
+    /// they are configured.
+    pub size: Option<u64>,
     /// Whether it grows to the end of the disk on the first boot.
     pub grow: bool,
     /// Its mount options; `None` for the defaults.
@@ -54,6 +55,11 @@ pub struct DataPlan {
 pub enum RootSize {
     /// Exactly this, as configured (bytes).
     Exact(u64),
+    /// As large as the slot, and at least what the files need and some more.
+    Max {
+        /// The least room beyond what the files need.
+        headroom: Headroom,
+    },
     /// As much as the files need, and some more.
     Headroom {
         /// The room beyond what the files need.
@@ -105,6 +111,7 @@ impl RootSize {
                 return Err(Problem::new(message).hint(hint));
             }
             Self::Exact(size) => size,
+            Self::Max { headroom } => headroom.above(minimum),
             Self::Headroom {
                 headroom,
                 preserved,
@@ -135,13 +142,14 @@ impl RootPlan {
         };
         let preserved = host.preserve_layout.as_ref().map(|layout| layout.size);
         Self {
-            size: root.size.map_or(
-                RootSize::Headroom {
+            size: match root.size {
+                Some(config::RootFilesystemSize::Bytes(size)) => RootSize::Exact(size),
+                Some(config::RootFilesystemSize::Max) => RootSize::Max { headroom },
+                None => RootSize::Headroom {
                     headroom,
                     preserved,
                 },
-                RootSize::Exact,
-            ),
+            },
             slot: root.slot_size,
             copy_to_b: root.slot_b == config::SlotB::Copy,
             options: root.options.clone(),

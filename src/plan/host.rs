@@ -1,5 +1,6 @@
 //! Files of the host that a conversion takes, and what the command line says of them.
 
+use crate::config::Secret;
 use crate::fs::ext4::FileLayout;
 use crate::input_file;
 use crate::problem::Problem;
@@ -65,6 +66,70 @@ const MAX: u64 = 64 << 20;
 pub(super) fn read(path: &Path, purpose: &str) -> Result<Vec<u8>, Problem> {
     input_file::read(path, MAX, "such a file")
         .map_err(|e| Problem::new(format!("reading {purpose} {}: {e}", path.display())))
+}
+
+/// A text that appears in no message, dump or record.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretText(String);
+
+impl SecretText {
+    /// The text, for the file that has to contain it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretText(***)")
+    }
+}
+
+/// The largest file with a secret (bytes).
+const SECRET_MAX: u64 = 64 << 10;
+
+/// The secret of the key `key`: as it is written, from an environment variable (`env:NAME`), or
+/// from the `file` of the key `key-file`.
+///
+/// # Errors
+/// A variable that is not set, a file that cannot be read, and a text that is not one line.
+pub(super) fn secret(
+    key: &str,
+    value: Option<&Secret>,
+    file: Option<&Path>,
+) -> Result<Option<SecretText>, Problem> {
+    let (text, from) = match (value, file) {
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => {
+            let message = format!("{key} and {key}-file are both set");
+            return Err(Problem::new(message).hint("set one of them"));
+        }
+        (Some(value), None) => {
+            let Some(name) = value.variable() else {
+                return Ok(Some(SecretText(value.expose().to_owned())));
+            };
+            let from = format!("the environment variable {name}");
+            let text = std::env::var(name).map_err(|_| {
+                let message = format!("{key}: {from} is not set, or is not UTF-8");
+                Problem::new(message).hint(format!("export {name} before goldsmith starts"))
+            })?;
+            (text, from)
+        }
+        (None, Some(file)) => {
+            let from = file.display().to_string();
+            let text = input_file::read_text(file, SECRET_MAX, "a secret")
+                .map_err(|e| Problem::new(format!("{key}-file: reading {from}: {e}")))?;
+            (text, from)
+        }
+    };
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    if text.trim().is_empty() || text.contains(char::is_control) {
+        let message = format!("{key}: {from} is empty, or has more than one line of text");
+        return Err(Problem::new(message).hint("write the secret alone, on one line"));
+    }
+    Ok(Some(SecretText(text.to_owned())))
 }
 
 /// The name of a file without its directory.

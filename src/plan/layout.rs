@@ -185,6 +185,21 @@ fn chosen_slot(needs: &Needs, slot: u64, fixed: u64, data: u64) -> Result<(u64, 
     Ok((slot, data.saturating_add(rest)))
 }
 
+/// The smallest disk on which everything fits (bytes).
+#[must_use]
+pub fn least_total(needs: &Needs) -> u64 {
+    let boot = align_up(needs.boot, needs.alignment);
+    let data = align_up(needs.data, needs.alignment);
+    let Some(slot) = needs.slot else {
+        return smallest_total(needs, boot, data);
+    };
+    align_up(slot, needs.alignment)
+        .saturating_mul(2)
+        .saturating_add(boot)
+        .saturating_add(data)
+        .saturating_add(needs.margins.overhead.saturating_mul(needs.alignment))
+}
+
 /// The smallest disk, in alignments, on which a root filesystem of `root` bytes fits into each
 /// slot. Half of what the fixed parts leave is rounded up to a slot, so one alignment less than two
 /// slots is enough.
@@ -312,6 +327,16 @@ mod tests {
             })
             .is_ok()
         );
+        assert_eq!(least_total(&tight), smallest);
+        let chosen = Needs {
+            slot: Some(6 * GIB),
+            ..tight
+        };
+        for (less, fits) in [(0, true), (8 * MIB, false)] {
+            let total = least_total(&chosen) - less;
+            let layout = Layout::new(&Needs { total, ..chosen });
+            assert_eq!(layout.is_ok(), fits, "{layout:?}");
+        }
         assert!(
             Layout::new(&Needs {
                 total: smallest - 8 * MIB,

@@ -12,6 +12,7 @@ pub mod boot;
 pub mod boot_mount;
 pub mod client;
 pub mod conditions;
+pub mod edits;
 pub mod family;
 pub mod file_layout;
 pub mod filesystems;
@@ -24,8 +25,10 @@ pub mod overlays;
 pub mod packages;
 pub mod partitions;
 mod promises;
+pub mod provisioning;
 pub mod raw;
 pub mod sanitize;
+pub mod settings;
 mod system;
 pub mod trust;
 
@@ -36,7 +39,8 @@ use crate::artifact::{Meta, Signer};
 use crate::config::{self, Config};
 use crate::digest::Digest;
 use crate::golden::{Golden, Selection, condition, mounted};
-use crate::platform::TableKind;
+use crate::pattern::Pattern;
+use crate::platform::{Bootloader, TableKind};
 use crate::problem::{Problem, Problems, Usage};
 use crate::stamp::{Stamp, Time};
 use crate::tree::{DirEntry, Stat};
@@ -45,6 +49,7 @@ use anyhow::Result;
 use boot::BootPlan;
 use client::ClientPlan;
 use conditions::ImageFacts;
+use edits::FileEdits;
 use family::{Family, Naming};
 use filesystems::{DataPlan, RootPlan};
 use hooks::Hook;
@@ -55,6 +60,7 @@ use packages::PackagePlan;
 use partitions::{PartitionPlans, Room};
 use raw::RawPlan;
 use sanitize::SanitizePlan;
+use settings::SystemSettings;
 use sha2::{Digest as _, Sha256};
 
 /// The inputs of a plan, besides the golden image.
@@ -136,6 +142,10 @@ pub struct Plan {
     pub packages: PackagePlan,
     /// Directories of the host that are copied over the filesystems.
     pub overlays: OverlayPlan,
+    /// Single files that are removed and edited, after that.
+    pub file_edits: FileEdits,
+    /// Units, host name, time zone, locale and users.
+    pub settings: SystemSettings,
     /// Bytes outside the partitions.
     pub raw: RawPlan,
     /// Settings of the update client.
@@ -146,6 +156,8 @@ pub struct Plan {
     pub signer: Option<Signer>,
     /// The user's programs, in the order in which they run.
     pub hooks: Vec<Hook>,
+    /// The files of the golden image that hooks before the image can read.
+    pub hook_files: Vec<Pattern>,
     /// The files to write.
     pub output: OutputPlan,
     /// Notes for the user, one sentence each.
@@ -155,10 +167,19 @@ pub struct Plan {
 /// The disk of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskPlan {
-    /// The length of the image (bytes).
-    pub size: u64,
+    /// The length of the image (bytes); `None` is the least on which everything fits.
+    pub size: Option<u64>,
     /// Every partition starts at a multiple of this (bytes): a power of two, at least 1 MiB.
     pub alignment: u64,
+}
+
+impl DiskPlan {
+    fn new(config: &Config) -> Self {
+        Self {
+            size: config.storage.size,
+            alignment: config.storage.alignment,
+        }
+    }
 }
 
 impl Plan {
@@ -186,12 +207,13 @@ impl Plan {
         let boot = keep.all(BootPlan::new(config, golden, &stamp));
         let client = keep.all(ClientPlan::new(config));
         let packages = keep.all(PackagePlan::new(config, golden, host));
-        let output = keep.one(OutputPlan::new(config, golden));
+        let output = keep.all(OutputPlan::new(config, golden));
         let name = output::base_name(config, host, &stamp.family, &release);
         if let Some(output) = &output {
             keep.one(output::check_name(&name, output));
         }
         let raw = keep.all(RawPlan::new(config, ImageFacts::of(golden)));
+        let edits = keep.all(configured_edits(config, golden));
         let room = boot.as_ref().zip(raw.as_ref()).map(|(boot, raw)| Room {
             boot,
             raw,
@@ -208,16 +230,14 @@ impl Plan {
         else {
             return Err(undecided());
         };
+        let (file_edits, settings) = edits.ok_or_else(undecided)?;
         let (root, data, promises) =
             promises::filesystems(config, golden, host, &stamp, boot.loader)?;
-        notes.extend(signer_note.into_iter().chain(output.notes()));
+        notes.extend(signer_note);
+        notes.extend(output.notes());
         notes.extend(board_note);
         notes.extend(partitions.notes.iter().cloned());
-        notes.extend(filesystems::narrow_note(golden, boot.loader));
-        notes.extend(board::lost_start(config, ImageFacts::of(golden)));
-        notes.extend(system::no_packages(golden));
-        let accepted = AcceptedFiles::new(config);
-        notes.extend(promises);
+        notes.extend(image_notes(config, golden, boot.loader).chain(promises));
         Ok(Self {
             input_name: host.input_name(),
             name,
@@ -225,27 +245,70 @@ impl Plan {
             boards: config.built_upon().to_vec(),
             device_types,
             family,
-            disk: DiskPlan {
-                size: config.storage.size,
-                alignment: config.storage.alignment,
-            },
+            disk: DiskPlan::new(config),
             boot,
             partitions,
-            accepted,
+            accepted: AcceptedFiles::new(config),
             sanitize: SanitizePlan::new(config),
             root,
             data,
             packages,
             overlays: OverlayPlan::new(config, ImageFacts::of(golden), host),
+            file_edits,
+            settings,
             raw,
             client,
             artifact,
             signer,
             hooks: hooks::hooks(config),
+            hook_files: config.hooks.golden_files.clone().unwrap_or_default(),
             output,
             notes,
             stamp,
         })
+    }
+}
+
+/// The edits that the configuration asks for by themselves.
+fn configured_edits(
+    config: &Config,
+    golden: &Golden,
+) -> Result<(FileEdits, SystemSettings), Problems> {
+    let mut problems = Problems::default();
+    let mut keep = Keep(&mut problems);
+    let files = keep.all(FileEdits::new(config, ImageFacts::of(golden)));
+    let settings = keep.all(SystemSettings::new(config));
+    files.zip(settings).ok_or(problems)
+}
+
+/// Notes about the golden image.
+fn image_notes(
+    config: &Config,
+    golden: &Golden,
+    loader: Bootloader,
+) -> impl Iterator<Item = String> {
+    let notes = [
+        filesystems::narrow_note(golden, loader),
+        board::lost_start(config, ImageFacts::of(golden)),
+        system::no_packages(golden),
+    ];
+    notes.into_iter().flatten()
+}
+
+impl Plan {
+    /// Every secret text of the results, longest first, for those who show files of them.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<&str> {
+        let edits = self.file_edits.edit.iter();
+        let edits = edits.filter_map(|edit| edit.secret.as_ref());
+        let token = self.client.settings.get("TenantToken");
+        let mut all: Vec<&str> = edits
+            .map(host::SecretText::expose)
+            .chain(token.and_then(|token| token.as_str()))
+            .filter(|secret| !secret.is_empty())
+            .collect();
+        all.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        all
     }
 }
 

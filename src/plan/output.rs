@@ -1,9 +1,11 @@
 //! The files that a conversion writes.
 
+use super::board::first;
 use super::host::HostFiles;
+use super::provisioning::{IDP, IdpPlan, ImagerPlan, OS_LIST};
 use crate::config::{self, Config};
 use crate::golden::Golden;
-use crate::problem::Problem;
+use crate::problem::{Problem, Problems};
 use crate::stream::{Codec, Compression};
 use crate::units::KIB;
 
@@ -39,6 +41,12 @@ pub struct OutputPlan {
     pub input_digest: bool,
     /// The bills of materials.
     pub sbom: SbomPlan,
+    /// The archive for Raspberry Pi's provisioner.
+    pub idp: Option<IdpPlan>,
+    /// The manifest for Raspberry Pi Imager.
+    pub imager: Option<ImagerPlan>,
+    /// A note about the settings of the imager.
+    imager_note: Option<String>,
 }
 
 /// The statements about what is in the results and where it came from.
@@ -103,15 +111,25 @@ pub const PROVENANCE: &str = "provenance.json";
 impl OutputPlan {
     /// # Errors
     /// A compression level that the compressor does not have; a disk that the image's format cannot
-    /// describe; a block map of no image.
-    pub(super) fn new(config: &Config, golden: &Golden) -> Result<Self, Problem> {
-        Self::of(config, golden.input.form.is_compressed())
+    /// describe; a block map of no image; what the tools of the Raspberry Pi cannot take.
+    pub(super) fn new(config: &Config, golden: &Golden) -> Result<Self, Problems> {
+        let mut plan = Self::of(config, golden.input.form.is_compressed())?;
+        if let Some(imager) = plan.imager.take() {
+            let (imager, note) = imager.with_golden(golden);
+            (plan.imager, plan.imager_note) = (Some(imager), note);
+        }
+        Ok(plan)
     }
 
     /// The files of `config`, for a golden image that is `compressed` or not.
-    fn of(config: &Config, compressed: bool) -> Result<Self, Problem> {
+    fn of(config: &Config, compressed: bool) -> Result<Self, Problems> {
         let output = &config.output;
-        let (image, extension) = form(config)?;
+        let mut problems = Problems::default();
+        let form = form(config).map_err(|problem| problems.push(problem));
+        let idp = IdpPlan::new(config).map_err(|more| problems.0.extend(more.0));
+        let imager = ImagerPlan::new(config).map_err(|more| problems.0.extend(more.0));
+        problems.check()?;
+        let (image, extension) = form.unwrap_or((ImageForm::None, None));
         let sbom = SbomPlan::new(output);
         // A statement about where results came from must say from which image.
         let input_digest = output.input_digest.or(sbom.provenance.then_some(true));
@@ -123,6 +141,9 @@ impl OutputPlan {
             file_layout: output.file_layout,
             input_digest: input_digest.unwrap_or(compressed),
             sbom,
+            idp: idp.unwrap_or_default(),
+            imager: imager.unwrap_or_default(),
+            imager_note: None,
         })
     }
 
@@ -135,18 +156,21 @@ impl OutputPlan {
             Some("json"),
             self.rootfs.then_some("ext4"),
             self.file_layout.then_some("places"),
+            self.idp.as_ref().map(|_| IDP),
+            self.imager.as_ref().map(|_| OS_LIST),
         ];
         all.into_iter().flatten().chain(self.sbom.extensions())
     }
 
     /// Notes for the user.
     pub(super) fn notes(&self) -> impl Iterator<Item = String> {
-        self.sbom.note().into_iter()
+        self.sbom.note().into_iter().chain(self.imager_note.clone())
     }
 }
 
 fn form(config: &Config) -> Result<(ImageForm, Option<&'static str>), Problem> {
-    let total = config.storage.size;
+    // The least size is a multiple of the alignment.
+    let total = config.storage.size.unwrap_or(config.storage.alignment);
     let (kind, extension) = match config.output.image {
         config::ImageFormat::Raw => return Ok((ImageForm::Raw, Some("img"))),
         config::ImageFormat::Qcow2 => return Ok((ImageForm::Qcow2, Some("qcow2"))),
@@ -230,7 +254,7 @@ pub fn file_names(config: &Config, host: &HostFiles) -> Result<Vec<String>, Prob
         return Err(Problem::new("the Artifact has no name").hint("set artifact.name"));
     };
     // Whether the golden image is compressed decides about no file.
-    let plan = OutputPlan::of(config, false)?;
+    let plan = OutputPlan::of(config, false).map_err(first)?;
     let name = base_name(config, host, device_type, release);
     let ends = plan.extensions();
     let mut names: Vec<String> = ends.map(|end| format!("{name}.{end}")).collect();

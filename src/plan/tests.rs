@@ -43,7 +43,7 @@ fn every_default_is_decided() {
     assert_eq!(plan.input_name, "golden.img.xz");
     assert_eq!(plan.stamp.time, TIME);
     assert_eq!(plan.family.scheme, TableKind::Gpt);
-    assert_eq!(plan.disk.size, 8 * GIB);
+    assert_eq!(plan.disk.size, Some(8 * GIB));
     assert_eq!(plan.boot.loader, Bootloader::GrubEfi);
     assert_eq!(
         (plan.boot.mount.as_str(), plan.boot.size),

@@ -28,7 +28,6 @@ mod licence;
 mod packages;
 mod provenance;
 mod spdx;
-mod time;
 mod uri;
 
 pub use bill::{Bill, Subject};

@@ -8,8 +8,8 @@
     reason = "keys of JSON objects, which are added"
 )]
 
-use super::time::rfc3339;
 use crate::digest::{Digest, hex};
+use crate::stamp::rfc3339;
 use serde_json::{Value, json};
 
 /// A result.

@@ -56,13 +56,14 @@ impl CompressedBytes {
 
 impl Frame {
     fn new(plain: &[u8]) -> Self {
-        let packed = Codec::new(Compression::Zstd, Some(LEVEL))
-            .ok()
-            .and_then(|codec| codec.compress_verified(plain).ok());
-        match packed.filter(|packed| packed.len() < plain.len()) {
+        let mut packed = Vec::new();
+        let is_packed = Codec::new(Compression::Zstd, Some(LEVEL))
+            .is_ok_and(|codec| codec.compress_verified(plain, &mut packed).is_ok());
+        if is_packed && packed.len() < plain.len() {
             // Without spare capacity, because there are thousands.
-            Some(packed) => Self::Packed(packed.into_boxed_slice().into_vec()),
-            None => Self::Plain(plain.to_vec()),
+            Self::Packed(packed.into_boxed_slice().into_vec())
+        } else {
+            Self::Plain(plain.to_vec())
         }
     }
 }

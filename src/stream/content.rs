@@ -1,5 +1,6 @@
 //! [`Content`]: a length and sorted runs of sources, with holes that read as zeros.
 
+use super::places::Places;
 use super::read_at::{FileSource, MemSource, ReadAt, Source, Zeros, beyond};
 use crate::units::{align_down, align_up};
 use std::io;
@@ -259,6 +260,24 @@ impl ReadAt for Content {
             }
         }
         Ok(None)
+    }
+
+    fn places(&self, range: Range<u64>, places: &mut Places) -> bool {
+        let mut done = range.start;
+        for run in &self.runs[self.index_at(range.start)..] {
+            if run.offset >= range.end {
+                break;
+            }
+            let (start, stop) = (run.offset.max(range.start), run.end().min(range.end));
+            places.push_zeros(start - done);
+            let base = run.source_offset + (start - run.offset);
+            if !run.source.places(base..base + (stop - start), places) {
+                return false;
+            }
+            done = stop;
+        }
+        places.push_zeros(range.end - done);
+        true
     }
 }
 

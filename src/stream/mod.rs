@@ -9,10 +9,16 @@ mod codec;
 mod compressed_bytes;
 mod content;
 mod gzip;
+mod known;
+mod places;
 mod read_at;
 mod stored;
 
 pub use codec::{ChunkLengths, Codec, Compression, LevelError, decoder};
 pub use compressed_bytes::CompressedBytes;
 pub use content::{Content, Run};
+#[cfg(test)]
+pub(crate) use known::example::unchanging;
+pub use known::{Known, KnownEntry};
+pub use places::{Places, SourceId};
 pub use read_at::{FileSource, HostFile, MemSource, ReadAt, Slice, Source, Zeros};

@@ -1,5 +1,6 @@
 //! Sources that can be read at any offset.
 
+use super::places::Places;
 use crate::input_file;
 use std::fmt;
 use std::fs::File;
@@ -33,6 +34,12 @@ pub trait ReadAt: Send + Sync + fmt::Debug {
     /// I/O errors of the source.
     fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
         Ok((offset < self.len()).then(|| offset..self.len()))
+    }
+
+    /// Appends where `range` (bytes), which lies within the source, comes from; false if that is
+    /// not known.
+    fn places(&self, _range: Range<u64>, _places: &mut Places) -> bool {
+        false
     }
 }
 
@@ -101,6 +108,11 @@ impl ReadAt for Zeros {
 
     fn next_data(&self, _offset: u64) -> io::Result<Option<Range<u64>>> {
         Ok(None)
+    }
+
+    fn places(&self, range: Range<u64>, places: &mut Places) -> bool {
+        places.push_zeros(range.end - range.start);
+        true
     }
 }
 
@@ -230,6 +242,11 @@ impl ReadAt for Slice {
             let start = range.start - self.start;
             (start < self.len).then(|| start..(range.end - self.start).min(self.len))
         }))
+    }
+
+    fn places(&self, range: Range<u64>, places: &mut Places) -> bool {
+        let range = self.start + range.start..self.start + range.end;
+        self.inner.places(range, places)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::finding::{Location, Log};
 use super::probe::{is_ext, is_fat, is_journal};
+use super::request::Request;
 use super::{ext4, fat, slots};
 use crate::fs::ext4::read::{Filesystem, Info};
 use crate::golden::facts;
@@ -59,12 +60,11 @@ pub(super) struct Roles {
 }
 
 impl Disk {
-    /// Checks every filesystem and reads those that can be read. The partitions that begin at
-    /// `identical_slots` hold the same bytes.
+    /// Checks every filesystem that was not judged before and reads those that can be read.
     pub(super) fn read(
         disk: &Source,
         table: PartitionTable,
-        identical_slots: Option<[u64; 2]>,
+        request: &Request<'_>,
         log: &mut Log,
     ) -> Self {
         let mut parts: Vec<DiskPartition> = Vec::new();
@@ -81,7 +81,8 @@ impl Disk {
                 ext4::check(&*source, Some(partition.number), log);
                 None
             } else if is_ext(&*source) {
-                let known = identical_slots
+                let known = request
+                    .identical_slots
                     .filter(|[_, second]| *second == bytes.start)
                     .map(|[first, _]| first);
                 let known = table
@@ -95,7 +96,12 @@ impl Disk {
                     same_as = Some(other);
                     Some(files)
                 } else {
-                    ext_files(&source, partition.number, log)
+                    let changed = request.judged_except_bootstrap;
+                    if changed.is_none_or(|changed| changed == bytes.start) {
+                        ext_files(&source, partition.number, log)
+                    } else {
+                        read_ext_files(&source, partition.number, log)
+                    }
                 }
             } else if is_fat(&*source) {
                 fat_files(&source, partition.number, log)
@@ -328,10 +334,21 @@ fn identical_filesystem(
     })
 }
 
-/// Checks and reads an ext filesystem.
+/// Checks and reads an ext filesystem. That it cannot be read is a finding unless there is one.
 fn ext_files(source: &Source, number: u32, log: &mut Log) -> Option<PartitionFiles> {
     let before = log.errors();
     ext4::check(&**source, Some(number), log);
+    let mut unread = Log::default();
+    let reading = if log.errors() == before {
+        log
+    } else {
+        &mut unread
+    };
+    read_ext_files(source, number, reading)
+}
+
+/// Reads an ext filesystem.
+fn read_ext_files(source: &Source, number: u32, log: &mut Log) -> Option<PartitionFiles> {
     let filesystem =
         Filesystem::open(Arc::clone(source)).and_then(|fs| Ok((fs.info(), fs.tree()?)));
     match filesystem {
@@ -344,13 +361,11 @@ fn ext_files(source: &Source, number: u32, log: &mut Log) -> Option<PartitionFil
             ext: Some(info),
         }),
         Err(e) => {
-            if log.errors() == before {
-                log.error(
-                    "ext4-files",
-                    Location::partition(number),
-                    format!("its files cannot be read: {e}"),
-                );
-            }
+            log.error(
+                "ext4-files",
+                Location::partition(number),
+                format!("its files cannot be read: {e}"),
+            );
             None
         }
     }

@@ -39,7 +39,7 @@ mod table;
 
 pub use finding::{CheckGroup, Finding, Location, Log, Outcome, Severity};
 pub use relations::{key_files, missing_libraries, required_on_data};
-pub use request::Request;
+pub use request::{Request, SearchedFiles};
 
 use crate::image::table::DiskId;
 use crate::stream::Source;
@@ -78,7 +78,7 @@ fn disk_image(source: &Source, request: &Request<'_>, report: PendingReport<'_>)
     let Some(table) = table::check(&**source, &mut log) else {
         return log.finish();
     };
-    let disk = Disk::read(source, table, request.identical_slots, &mut log);
+    let disk = Disk::read(source, table, request, &mut log);
     log.group("roles");
     let Some(roles) = disk.roles(&mut log) else {
         return log.finish();

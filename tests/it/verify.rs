@@ -1,7 +1,7 @@
 //! Verification is itself verified: a good image has no finding, and each kind of damage has
 //! exactly its own.
 
-mod codes;
+pub(crate) mod codes;
 mod compatibility;
 mod ext4;
 mod ext4_kinds;

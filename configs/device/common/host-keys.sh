@@ -7,6 +7,8 @@
 # on the disk: after a power cut it is whole, or is made at the next start.
 set -u
 umask 077
+# shellcheck source=configs/device/common/flush.sh
+. "${0%/*}/../common/flush.sh"
 
 say() {
     echo "host-keys: $*"
@@ -35,10 +37,11 @@ for word; do
         continue
     fi
     chmod 644 "$file.new.pub"
-    sync
-    mv -f "$file.new.pub" "$file.pub"
-    mv -f "$file.new" "$file"
-    say "$file is made"
+    if flush "$file.new" && mv -f "$file.new.pub" "$file.pub" && mv -f "$file.new" "$file" && flush "$file"; then
+        say "$file is made"
+    else
+        say "$file cannot be written"
+        failed=1
+    fi
 done
-sync
 exit $failed

@@ -24,6 +24,8 @@ cmdline=/proc/cmdline
 me=${0##*/}
 # shellcheck source=configs/device/common/bootenv-common.sh
 . "${0%/*}/../common/bootenv-common.sh"
+# shellcheck source=configs/device/common/flush.sh
+. "${0%/*}/../common/flush.sh"
 header='# GRUB Environment Block'
 clean_sum=eba0a3647c8f60f467b15873c9cc87dbac22f928e6e4264f23f1020163498c6e
 
@@ -138,7 +140,24 @@ sum_is_right() {
 put() {
     [ "$(stat -L -c %s "$1" 2>/dev/null)" = ${#2} ] || true 2>/dev/null >"$1" || return 1
     printf '%s' "$2" 2>/dev/null 1<>"$1" || return 1
-    sync -f "$1" 2>/dev/null || sync
+    flush "$1"
+}
+
+# put_env FILE BLOCK: as put. GRUB mends what the power left half written, but only the variables that it knows. So where the second
+# sector changes, the block has no first line, without which GRUB leaves it alone, until that sector is on the medium.
+put_env() {
+    head=$(printf '%.512s.' "$2")
+    rest=${2#"${head%.}"}
+    none=$(printf '%.512s' "$filling")
+    if read_block "$1"; then
+        case $block in *"$rest")
+            put "$1" "$2"
+            return ;;
+        esac
+        head=$(printf '%.512s.' "$block")
+        put "$1" "$none${block#"${head%.}"}" || return 1
+    fi
+    put "$1" "$none$rest" && put "$1" "$2"
 }
 
 # write_copy N ENTRIES
@@ -147,7 +166,7 @@ write_copy() {
     block "$2" || return 1
     new=$block
     [ -d "$copy" ] || mkdir "$copy" || return 1
-    put "$copy/lock" "$lock_taken" && put "$copy/env" "$new" && put "$copy/lock" "$lock_clean" || return 1
+    put "$copy/lock" "$lock_taken" && put_env "$copy/env" "$new" && put "$copy/lock" "$lock_clean" || return 1
     sum_is_right "$1" || put "$copy/lock.sha256sum" "$clean_sum  lock$nl"
 }
 

@@ -34,6 +34,8 @@ root=
 me=${0##*/}
 # shellcheck source=configs/device/common/bootenv-common.sh
 . "${0%/*}/../common/bootenv-common.sh"
+# shellcheck source=configs/device/common/flush.sh
+. "${0%/*}/../common/flush.sh"
 
 # The boot files of a root filesystem, below its top: files or links to files.
 files=/usr/lib/goldsmith/boot
@@ -58,11 +60,6 @@ say() {
 }
 
 # --- the boot partition ---
-
-# flush: all that was written is on the medium, in its cache too: syncing a FAT filesystem does not empty that, syncing a file does.
-flush() {
-    sync -f "$boot" && sync "$boot/config.txt"
-}
 
 # read_prefix FILE: sets $prefix to the directory that it names, $at to the offset of that name (bytes); empty if there is none, or if it
 # is not within the first sector.
@@ -101,7 +98,7 @@ name_prefix() {
             head -c 512 "$boot/config.txt" | tail -c +$((at + length + 1))
     } >"$state.sector" || return 1
     [ "$(head -c 512 "$boot/config.txt" | wc -c)" = "$(wc -c <"$state.sector")" ] || return 1
-    dd if="$state.sector" of="$boot/config.txt" bs=512 count=1 conv=notrunc 2>/dev/null && flush || return 1
+    dd if="$state.sector" of="$boot/config.txt" bs=512 count=1 conv=notrunc 2>/dev/null && flush "$boot/config.txt" || return 1
     rm -f "$state.sector"
     read_prefix "$boot/config.txt"
     [ "$prefix" = "$1" ]
@@ -171,7 +168,7 @@ empty() {
             removed=1
         fi
     done
-    [ -z "$removed" ] || flush
+    [ -z "$removed" ] || flush "$boot/config.txt"
 }
 
 damaged() {
@@ -186,7 +183,14 @@ arguments() {
     [ "$1" != "$part_a" ] || id=$id_a
     line="root=PARTUUID=$id"
     for word in $(sed -n '/[^[:space:]]/{p;q;}' "$boot/cmdline.txt" 2>/dev/null | tr -d '\r') $(cat "$2/args.txt" 2>/dev/null); do
-        case $word in root=* | mender.slot=*) ;; *) line="$line $word" ;; esac
+        case $word in
+        root=* | mender.slot=*) continue ;;
+        # Words for one start, of an imager and of the growing of a card: what they run takes them out of the owner's line.
+        resize | init=*/init_resize.sh | init=*/firstboot | sdhci.debug_quirks2=4) continue ;;
+        systemd.run=* | systemd.run_success_action=* | systemd.run_failure_action=*) continue ;;
+        systemd.unit=kernel-command-line.target) continue ;;
+        esac
+        line="$line $word"
     done
     case " $line " in *" panic="*) ;; *) line="$line panic=10" ;; esac
     printf '%s mender.slot=%s\n' "$line" "$1"
@@ -238,8 +242,8 @@ write_set() {
     for name in "$dir" "$dir/overlays"; do [ -d "$name" ] || mkdir "$name" || return 1; done
     for name in $(members "$1"); do cp "$1/$name" "$dir/$name" || return 1; done
     arguments "$2" "$1" >"$state.line" && cp "$state.line" "$dir/cmdline.txt" || return 1
-    flush || return 1
-    cp "$state.set" "$dir/set.txt" && flush || return 1
+    flush "$boot/config.txt" || return 1
+    cp "$state.set" "$dir/set.txt" && flush "$boot/config.txt" || return 1
     rm -f "$state.set" "$state.line"
     is_whole "$3"
 }
@@ -254,7 +258,7 @@ write_trial() {
     } >"$state.try" || return 1
     if ! cmp -s "$state.try" "$boot/tryboot.txt"; then
         arm 0 || return 1
-        cp "$state.try" "$boot/tryboot.txt" && flush || return 1
+        cp "$state.try" "$boot/tryboot.txt" && flush "$boot/config.txt" || return 1
     fi
     rm -f "$state.try"
 }
@@ -349,7 +353,7 @@ keep_others() {
     was=
     [ ! -s "$others" ] || was=$(cat "$others")
     [ "$rest" != "$was" ] || return 0
-    printf '%s' "$rest" >"$others.new" && sync "$others.new" && mv "$others.new" "$others" && return
+    printf '%s' "$rest" >"$others.new" && flush "$others.new" && mv "$others.new" "$others" && flush "$others" && return
     fail 2 "$others cannot be written"
 }
 

@@ -25,6 +25,8 @@ cmdline=/proc/cmdline
 me=${0##*/}
 # shellcheck source=configs/device/common/bootenv-common.sh
 . "${0%/*}/../common/bootenv-common.sh"
+# shellcheck source=configs/device/common/flush.sh
+. "${0%/*}/../common/flush.sh"
 
 usage() {
     fail 1 "usage: fw_printenv [-n] [NAME...] | fw_setenv {NAME [VALUE] | -s FILE | --finish-boot}"
@@ -92,7 +94,7 @@ write_copy() {
     for byte in $(data "$3" | sum o1) "$(printf '%03o' "$2")"; do head=$head\\0$byte; done
     { printf '%b' "$head"; data "$3"; } | dd of="$path" bs="$unit" seek=$((offset / unit)) iflag=fullblock conv=notrunc 2>/dev/null ||
         return 1
-    sync -f "$path" 2>/dev/null || sync
+    flush "$path"
 }
 
 # replace ENTRIES: into the copy that is not believed; then that one is. False when they cannot be read back.

@@ -6,6 +6,8 @@
 set -uf
 LC_ALL=C
 export LC_ALL
+# shellcheck source=configs/device/common/flush.sh
+. "${0%/*}/../common/flush.sh"
 # Where packages are configured, standard input and output belong to debconf.
 exec </dev/null >&2
 
@@ -154,8 +156,7 @@ kernel=$kernel
 $initrd$tree${more}args=$args
 "
 while [ ${#text} -lt 1024 ]; do text=$text'#'; done
-if printf '%s' "$text" >"$file.new" && { sync -f "$file.new" 2>/dev/null || sync; } && mv "$file.new" "$file"; then
-    sync -f "$boot" 2>/dev/null || sync
+if printf '%s' "$text" >"$file.new" && flush "$file.new" && mv "$file.new" "$file" && flush "$file"; then
     exit 0
 fi
 rm -f "$file.new"

@@ -116,7 +116,14 @@ impl Examiner<'_> {
         let sha256 = Some(listed.digest);
         self.check_rootfs(&entry, listed.digest);
         if self.whole {
-            match known.map_or_else(|| Hashing::new(tar).finish(), Ok) {
+            let rootfs = self.out.artifact.payload_type.as_deref() == Some(ROOTFS);
+            let unpacked = self.unpacked.as_mut().filter(|_| rootfs);
+            let digest = match (known, unpacked) {
+                (Some(known), _) => Ok(known),
+                (None, Some(out)) => Hashing::new(tar).copy(out),
+                (None, None) => Hashing::new(tar).finish(),
+            };
+            match digest {
                 Ok(found) => self.compare("checksum-payload", &path, found),
                 Err(e) => {
                     return self.stop(

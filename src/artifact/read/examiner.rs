@@ -2,7 +2,7 @@
 
 use super::super::names::{DATA, short};
 use super::super::sign::Verifier;
-use super::readers::InputReader;
+use super::readers::{InputReader, PayloadWriter};
 use super::report::{ArtifactFinding, ArtifactReport, Severity};
 use super::untar::{TarEntry, TarEntryKind, TarError, TrailingBytes, Untar};
 use crate::digest::{Digest, hex};
@@ -41,6 +41,8 @@ pub(super) struct Examiner<'k> {
     pub(super) key: Option<&'k Verifier>,
     /// The payload, if the caller has unpacked it; taken when it is read.
     pub(super) hashed: Option<HashedPayload<'k>>,
+    /// Where the root filesystem of the payload is written to.
+    pub(super) unpacked: Option<PayloadWriter<'k>>,
     /// Read everything, not only the names of the payload's files.
     pub(super) whole: bool,
     pub(super) out: ArtifactReport,

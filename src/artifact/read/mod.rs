@@ -13,10 +13,10 @@ use super::names::short;
 use super::sign::{self, Verifier};
 use crate::digest::Digest;
 use examiner::{Examiner, ManifestEntry, Outer, Stopped};
-use readers::InputReader;
+use readers::{InputReader, PayloadWriter};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use untar::{TarEntry, Untar};
 
 pub use examiner::HashedPayload;
@@ -33,7 +33,7 @@ const TEXT_MAX: u64 = 1 << 20;
 /// # Errors
 /// I/O errors of `reader`. Faults of the Artifact are findings.
 pub fn show(reader: &mut dyn Read) -> io::Result<ArtifactReport> {
-    examine(reader, None, false, None)
+    examine(reader, Examination::default())
 }
 
 /// Reads all of an Artifact and checks every rule and checksum, with `key` also its signature.
@@ -41,7 +41,28 @@ pub fn show(reader: &mut dyn Read) -> io::Result<ArtifactReport> {
 /// # Errors
 /// I/O errors of `reader`. Faults of the Artifact are findings.
 pub fn validate(reader: &mut dyn Read, key: Option<&Verifier>) -> io::Result<ArtifactReport> {
-    examine(reader, None, true, key)
+    let examination = Examination {
+        whole: true,
+        key,
+        ..Examination::default()
+    };
+    examine(reader, examination)
+}
+
+/// As [`validate`] without a key; the root filesystem of the payload is written to `out`.
+///
+/// # Errors
+/// I/O errors of `reader` and `out`. Faults of the Artifact are findings.
+pub fn unpack(reader: &mut dyn Read, out: &mut dyn Write) -> io::Result<ArtifactReport> {
+    let examination = Examination {
+        whole: true,
+        unpacked: Some(PayloadWriter {
+            writer: out,
+            failed: None,
+        }),
+        ..Examination::default()
+    };
+    examine(reader, examination)
 }
 
 /// As [`validate`], with a payload that the caller has unpacked and hashed.
@@ -53,28 +74,40 @@ pub fn validate_hashed<'k>(
     hashed: HashedPayload<'k>,
     key: Option<&'k Verifier>,
 ) -> io::Result<ArtifactReport> {
-    examine(reader, Some(hashed), true, key)
+    let examination = Examination {
+        hashed: Some(hashed),
+        whole: true,
+        key,
+        ..Examination::default()
+    };
+    examine(reader, examination)
 }
 
-fn examine<'k>(
-    reader: &mut dyn Read,
-    hashed: Option<HashedPayload<'k>>,
-    whole: bool,
+/// How an Artifact is read; see the fields of [`Examiner`].
+#[derive(Default)]
+struct Examination<'k> {
     key: Option<&'k Verifier>,
-) -> io::Result<ArtifactReport> {
+    hashed: Option<HashedPayload<'k>>,
+    unpacked: Option<PayloadWriter<'k>>,
+    whole: bool,
+}
+
+fn examine(reader: &mut dyn Read, how: Examination<'_>) -> io::Result<ArtifactReport> {
     let mut source = InputReader {
         reader,
         failed: None,
     };
     let mut examiner = Examiner {
-        key,
-        whole,
-        hashed,
+        key: how.key,
+        whole: how.whole,
+        hashed: how.hashed,
+        unpacked: how.unpacked,
         out: ArtifactReport::default(),
         listed: BTreeMap::new(),
     };
     examiner.out.complete = examiner.walk(&mut Untar::new(&mut source)).is_ok();
-    match source.failed {
+    let written = examiner.unpacked.and_then(|writer| writer.failed);
+    match source.failed.or(written) {
         Some(error) => Err(error),
         None => Ok(examiner.out),
     }

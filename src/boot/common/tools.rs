@@ -1,39 +1,70 @@
-//! The environment tools of the device: one shell script for each way to keep the environment, and
-//! a part that both share.
+//! The scripts of the device that write what a start depends on: the environment tools, one for
+//! each way to keep the environment, and others, with the parts that they share.
 
 use super::fill_template;
 use crate::tree::edit::EditError;
 use crate::tree::editor::TreeEditor;
 
-/// The part that both scripts share.
-const COMMON: &str = include_str!("../../../configs/device/common/bootenv-common.sh");
+/// The parts that scripts share, by their names.
+const PARTS: [(&str, &str); 2] = [
+    (
+        "bootenv-common.sh",
+        include_str!("../../../configs/device/common/bootenv-common.sh"),
+    ),
+    (
+        "flush.sh",
+        include_str!("../../../configs/device/common/flush.sh"),
+    ),
+];
 
 /// The script that is `grub-mender-grubenv-print` and `grub-mender-grubenv-set`.
 #[must_use]
 pub fn grubenv() -> String {
-    with_common(include_str!("../../../configs/device/grub/grubenv-tool.sh"))
+    with_parts(include_str!("../../../configs/device/grub/grubenv-tool.sh"))
 }
 
 /// The script that is `fw_printenv` and `fw_setenv`.
 #[must_use]
 pub fn uboot_env() -> String {
-    with_common(include_str!("../../../configs/device/u-boot/fw-env.sh"))
+    with_parts(include_str!("../../../configs/device/u-boot/fw-env.sh"))
 }
 
 /// The script that is `fw_printenv` and `fw_setenv` where the firmware of a Raspberry Pi chooses
 /// the slot.
 #[must_use]
 pub fn tryboot_env() -> String {
-    with_common(include_str!(
+    with_parts(include_str!(
         "../../../configs/device/tryboot/tryboot-env.sh"
     ))
 }
 
-/// The script with the common part inlined; the first lines of that are for shellcheck.
-fn with_common(script: &str) -> String {
-    let body = COMMON.split_once("\n\n").map_or(COMMON, |(_, body)| body);
-    let here = "# shellcheck source=configs/device/common/bootenv-common.sh\n. \"${0%/*}/../common/bootenv-common.sh\"\n";
-    script.replace(here, body)
+/// The hook of kernel packages that keeps the names of the kernel current, for U-Boot.
+#[must_use]
+pub fn slot_env() -> String {
+    with_parts(include_str!("../../../configs/device/u-boot/slot-env.sh"))
+}
+
+/// The part of `update-grub` that passes kernel arguments to the boot script.
+#[must_use]
+pub fn grub_hook() -> String {
+    with_parts(include_str!("../../../configs/device/grub/42_mender"))
+}
+
+/// The script that makes SSH host keys.
+#[must_use]
+pub fn host_keys() -> String {
+    with_parts(include_str!("../../../configs/device/common/host-keys.sh"))
+}
+
+/// The script with the parts inlined that it names; the first lines of a part are for shellcheck.
+fn with_parts(script: &str) -> String {
+    PARTS.iter().fold(script.to_owned(), |text, (name, part)| {
+        let body = part.split_once("\n\n").map_or(*part, |(_, body)| body);
+        let here = format!(
+            "# shellcheck source=configs/device/common/{name}\n. \"${{0%/*}}/../common/{name}\"\n"
+        );
+        text.replace(&here, body)
+    })
 }
 
 /// Installs the unit `name`, which runs `program --finish-boot` once for each boot. Without systemd

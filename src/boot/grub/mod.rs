@@ -304,10 +304,9 @@ fn install_kernel(
         0o644,
         "makes update-grub write a menu that fits both slots",
     )?;
-    let hook = include_str!("../../../configs/device/grub/42_mender");
     root.file(
         "/etc/grub.d/42_mender",
-        hook,
+        tools::grub_hook(),
         0o755,
         "makes update-grub pass kernel arguments to the boot script",
     )?;

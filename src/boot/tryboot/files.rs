@@ -207,6 +207,21 @@ impl BootFiles {
             .or_insert_with(|| Content::bytes(*b"The overlays of this slot.\n"));
     }
 
+    /// The kernels that no package of the image replaces.
+    pub(super) fn not_replaced(&self) -> BTreeSet<&str> {
+        let replaced = |name: &&str| self.replaced.iter().any(|kernel| kernel.kernel == *name);
+        let all = self.starts.iter().map(|start| start.kernel.as_str());
+        all.filter(|name| !replaced(name)).collect()
+    }
+
+    /// The versions of the kernels that are files of packages.
+    pub(super) fn versions(&self) -> BTreeSet<&str> {
+        let targets = self.links.values();
+        targets
+            .filter_map(|target| target.strip_prefix("/boot/vmlinuz-"))
+            .collect()
+    }
+
     /// Which kernels of packages these are.
     fn kernels_of_packages(&mut self, root: &Tree) {
         let names = file_names(root, "/boot");

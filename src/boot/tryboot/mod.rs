@@ -40,6 +40,9 @@ const TOOL: &str = "/usr/lib/goldsmith/tryboot-env";
 /// The boot files of a root filesystem.
 const FILES: &str = "/usr/lib/goldsmith/boot";
 
+/// The way out for a golden image of a fleet that has U-Boot.
+const U_BOOT: &str = "for devices that start U-Boot already, set boot.bootloader to \"u-boot\"";
+
 /// The firmware's own choice between slots, as it was installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstalledTryboot {
@@ -68,6 +71,7 @@ pub fn integrate(
     let mut notes = firmware::unknown_filters(boot.tree());
     notes.extend(boot_files::notes(boot.tree(), options.models));
     let found = BootFiles::find(root.tree(), boot.tree(), options)?;
+    check_kernels(root.tree(), &found)?;
     let arguments = arguments(root.tree(), boot.tree(), &found, options)?;
     notes.extend(arguments.notes.clone());
     let mut problems = Problems::default();
@@ -120,11 +124,33 @@ fn refusals(root: &Tree, boot: &Tree, options: &TrybootOptions<'_>) -> Result<()
     ] {
         if !facts::program(root, program) {
             let text = format!("the image has no {program}, {why}");
-            let hint = format!("install the package {packages} in the golden image");
+            let hint = format!("install the package {packages} in the golden image; {U_BOOT}");
             problems.push(Problem::new(text).hint(hint));
         }
     }
     problems.check()
+}
+
+/// Refuses kernels whose settings say that they have no `/dev/vcio`, as those of Debian: without
+/// it no update can ask the firmware for its trial.
+fn check_kernels(root: &Tree, found: &BootFiles) -> Result<(), Problem> {
+    for version in found.versions() {
+        let path = format!("/boot/config-{version}");
+        let text = root.read(&path, TEXT_LIMIT).ok().flatten();
+        let text = text.unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let has = |name: &str| text.lines().any(|line| line.starts_with(name));
+        if has("CONFIG_RASPBERRYPI_FIRMWARE=") && !has("CONFIG_BCM_VCIO=") {
+            let text = format!(
+                "the kernel {version} has no /dev/vcio ({path}: no CONFIG_BCM_VCIO), by which an \
+                 update asks the firmware for its trial"
+            );
+            let hint = "take a kernel of Raspberry Pi OS (linux-image-rpi-v8 and the like), or set \
+                        boot.bootloader to \"u-boot\"";
+            return Err(Problem::new(text).hint(hint));
+        }
+    }
+    Ok(())
 }
 
 /// The arguments of the kernel: those of the device, and those that its slot adds.
@@ -173,6 +199,12 @@ fn install(
         notes.push(format!(
             "boot partition: not copied to the slots, since no boot file has such a name: {}",
             found.skipped.join(", ")
+        ));
+    }
+    for kernel in found.not_replaced() {
+        notes.push(format!(
+            "{kernel}: not the kernel of a package in /boot of the root filesystem: apt does not \
+             replace what starts, updates do"
         ));
     }
     services::arrange(root, options, notes)?;

@@ -168,6 +168,43 @@ fn each_slot_has_its_boot_files_and_its_root() {
 }
 
 #[test]
+fn a_kernel_without_the_mailbox_is_refused() {
+    let config = "/boot/config-6.6.51+rpt-rpi-v8";
+    let refused = |text: &str| {
+        let mut files = ROOT.to_vec();
+        files.push((config, text));
+        let (mut root, mut boot) = (tree(&files), tree(&BOOT));
+        let mut root_editor = TreeEditor::new(&mut root, Time::default());
+        let mut boot_editor = TreeEditor::new(&mut boot, Time::default());
+        let options = options(&[PiModel::Pi4]);
+        integrate(&mut root_editor, &mut boot_editor, &options).err()
+    };
+    let problems = refused("CONFIG_RASPBERRYPI_FIRMWARE=y\n").unwrap();
+    let said = problems.to_string();
+    assert!(
+        said.contains("6.6.51+rpt-rpi-v8 has no /dev/vcio"),
+        "{said}"
+    );
+    assert!(refused("CONFIG_RASPBERRYPI_FIRMWARE=y\nCONFIG_BCM_VCIO=y\n").is_none());
+    assert!(refused("CONFIG_FHANDLE=y\n").is_none());
+}
+
+#[test]
+fn kernels_that_apt_does_not_replace_are_said() {
+    let (_, _, installed) = converted(&BOOT, &[PiModel::Pi4]).unwrap();
+    let said = |installed: &InstalledTryboot| {
+        let mut notes = installed.notes.iter();
+        notes.any(|note| note.contains("not the kernel of a package"))
+    };
+    assert!(!said(&installed));
+    let mut files = BOOT.to_vec();
+    files[0] = ("/config.txt", "kernel=kernel-own.img\n");
+    files.push(("/kernel-own.img", "own"));
+    let (_, _, installed) = converted(&files, &[PiModel::Pi4]).unwrap();
+    assert!(said(&installed), "{:?}", installed.notes);
+}
+
+#[test]
 fn a_prefix_of_the_golden_image_is_followed_and_replaced() {
     let mut files = BOOT.to_vec();
     files[0] = ("/config.txt", "[all]\nos_prefix=old/\nkernel=mine.img\n");

@@ -417,7 +417,7 @@ fn install_kernel(
     let reason = "keeps the names of the kernel current";
     root.file(
         "/usr/lib/goldsmith/slot-env",
-        include_str!("../../../configs/device/u-boot/slot-env.sh"),
+        tools::slot_env(),
         0o755,
         reason,
     )?;

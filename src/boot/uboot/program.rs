@@ -190,10 +190,16 @@ pub(super) fn find(
             "set boot.u-boot to a newer one: {}",
             packaged(options, &builds)
         ),
-        None => format!(
-            "install u-boot-rpi in the golden image, or set boot.u-boot to a program: {}",
-            packaged(options, &builds)
-        ),
+        None => {
+            let needs_none = chips.iter().all(|chip| *chip >= PiChip::Bcm2837);
+            let other = "; devices that have no U-Boot yet need none with boot.bootloader = \
+                         \"rpi-tryboot\"";
+            format!(
+                "install u-boot-rpi in the golden image, or set boot.u-boot to a program: {}{}",
+                packaged(options, &builds),
+                if needs_none { other } else { "" }
+            )
+        }
     };
     let text = misfit.unwrap_or_else(|| "no U-Boot for this Raspberry Pi in the image".into());
     Err(Problem::new(text).hint(hint))

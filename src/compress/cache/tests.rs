@@ -15,6 +15,13 @@ fn chunk(seed: u32) -> Vec<u8> {
     std::iter::repeat_with(next).take(10_000).collect()
 }
 
+/// The frame of `plain`, which comes in the place of another.
+fn frame(cache: &Cache, codec: Codec, plain: &[u8]) -> io::Result<Vec<u8>> {
+    let mut frame = b"another".to_vec();
+    cache.frame(codec, plain, &mut frame)?;
+    Ok(frame)
+}
+
 fn frames(dir: &Path) -> Vec<PathBuf> {
     let names = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
     names
@@ -47,20 +54,16 @@ fn frames_come_back_and_only_for_the_same_bytes_codec_and_level() {
     let dir = tempfile::tempdir().unwrap();
     let codec = Codec::from(CODEC);
     let cache = Cache::open(dir.path(), 1 << 20).unwrap();
-    let first = cache.frame(codec, &chunk(1)).unwrap();
+    let first = frame(&cache, codec, &chunk(1)).unwrap();
     assert_eq!(first, codec.compress(&chunk(1)).unwrap());
-    assert_eq!(cache.frame(codec, &chunk(1)).unwrap(), first);
+    assert_eq!(frame(&cache, codec, &chunk(1)).unwrap(), first);
     assert_eq!(counts(&cache), (1, 1, 0));
-    cache.frame(codec, &chunk(2)).unwrap();
-    cache
-        .frame(Codec::new(CODEC, Some(1)).unwrap(), &chunk(1))
-        .unwrap();
-    cache
-        .frame(Codec::from(Compression::Gzip), &chunk(1))
-        .unwrap();
+    frame(&cache, codec, &chunk(2)).unwrap();
+    frame(&cache, Codec::new(CODEC, Some(1)).unwrap(), &chunk(1)).unwrap();
+    frame(&cache, Codec::from(Compression::Gzip), &chunk(1)).unwrap();
     assert_eq!(counts(&cache), (1, 4, 0));
     let again = Cache::open(dir.path(), 1 << 20).unwrap();
-    assert_eq!(again.frame(codec, &chunk(1)).unwrap(), first);
+    assert_eq!(frame(&again, codec, &chunk(1)).unwrap(), first);
     assert_eq!(
         (counts(&again), again.state().total),
         ((1, 0, 0), size(dir.path()))
@@ -71,10 +74,9 @@ fn frames_come_back_and_only_for_the_same_bytes_codec_and_level() {
 fn damage_is_noticed_and_repaired() {
     let dir = tempfile::tempdir().unwrap();
     let codec = Codec::from(CODEC);
-    let right = Cache::open(dir.path(), 1 << 20)
-        .unwrap()
-        .frame(codec, &chunk(1))
-        .unwrap();
+    let cache = Cache::open(dir.path(), 1 << 20).unwrap();
+    let right = frame(&cache, codec, &chunk(1)).unwrap();
+    drop(cache);
     let path = frames(dir.path()).remove(0);
     let whole = std::fs::read(&path).unwrap();
     let mut flipped = whole.clone();
@@ -82,20 +84,20 @@ fn damage_is_noticed_and_repaired() {
     for bad in [&flipped[..], &whole[..4000], &whole[..10], &[]] {
         std::fs::write(&path, bad).unwrap();
         let cache = Cache::open(dir.path(), 1 << 20).unwrap();
-        assert_eq!(cache.frame(codec, &chunk(1)).unwrap(), right);
+        assert_eq!(frame(&cache, codec, &chunk(1)).unwrap(), right);
         assert_eq!(counts(&cache), (0, 1, 1));
         assert_eq!(std::fs::read(&path).unwrap(), whole);
         assert_eq!(cache.state().total, whole.len() as u64);
     }
     // A whole frame under the name of another one is just as useless.
     let cache = Cache::open(dir.path(), 1 << 20).unwrap();
-    cache.frame(codec, &chunk(2)).unwrap();
+    frame(&cache, codec, &chunk(2)).unwrap();
     let other = frames(dir.path())
         .into_iter()
         .find(|name| *name != path)
         .unwrap();
     std::fs::copy(&other, &path).unwrap();
-    assert_eq!(cache.frame(codec, &chunk(1)).unwrap(), right);
+    assert_eq!(frame(&cache, codec, &chunk(1)).unwrap(), right);
     assert_eq!(counts(&cache), (0, 2, 1));
 }
 
@@ -107,11 +109,11 @@ fn what_was_used_last_stays_and_foreign_files_do_too() {
     std::fs::write(dir.path().join(".goldsmith-left"), "by a killed run").unwrap();
     let cache = Cache::open(dir.path(), 35_000).unwrap();
     for seed in 0..3 {
-        cache.frame(codec, &chunk(seed)).unwrap();
+        frame(&cache, codec, &chunk(seed)).unwrap();
     }
     // All were used by this conversion: there is no room for a fourth, which is made nevertheless.
     assert_eq!(
-        cache.frame(codec, &chunk(3)).unwrap(),
+        frame(&cache, codec, &chunk(3)).unwrap(),
         codec.compress(&chunk(3)).unwrap()
     );
     assert_eq!(frames(dir.path()).len(), 3);
@@ -121,14 +123,14 @@ fn what_was_used_last_stays_and_foreign_files_do_too() {
         File::open(path).unwrap().set_modified(old(1000)).unwrap();
     }
     let cache = Cache::open(dir.path(), 35_000).unwrap();
-    cache.frame(codec, &chunk(1)).unwrap();
+    frame(&cache, codec, &chunk(1)).unwrap();
     for seed in 4..6 {
-        cache.frame(codec, &chunk(seed)).unwrap();
+        frame(&cache, codec, &chunk(seed)).unwrap();
         assert!(size(dir.path()) <= 35_000);
     }
     let cache = Cache::open(dir.path(), 35_000).unwrap();
     for seed in [1, 4, 5] {
-        cache.frame(codec, &chunk(seed)).unwrap();
+        frame(&cache, codec, &chunk(seed)).unwrap();
     }
     assert_eq!(counts(&cache), (3, 0, 0));
     drop(cache);
@@ -154,7 +156,7 @@ fn many_use_one_cache_at_once() {
                 let cache = Cache::open(dir, most).unwrap();
                 for seed in (0..12).chain(0..12) {
                     assert_eq!(
-                        cache.frame(codec, &chunk(seed)).unwrap(),
+                        frame(&cache, codec, &chunk(seed)).unwrap(),
                         codec.compress(&chunk(seed)).unwrap()
                     );
                 }
@@ -175,7 +177,7 @@ fn the_cache_of_a_user_is_made_for_that_user_alone() {
     let dir = home.path().join("new/goldsmith/frames");
     let cache = Cache::open_own(&dir, 1 << 20).unwrap();
     assert_eq!((mode(&dir), mode(&home.path().join("new"))), (0o700, 0o700));
-    cache.frame(Codec::from(CODEC), &chunk(1)).unwrap();
+    frame(&cache, Codec::from(CODEC), &chunk(1)).unwrap();
     assert_eq!(counts(&cache), (0, 1, 0));
     assert_eq!(cache.max_size, 1 << 20);
     // No more than a part of what is free.
@@ -215,4 +217,33 @@ fn root_leaves_nothing_in_directories_of_others() {
         "{problem}"
     );
     assert!(!home.path().join(".cache").exists());
+}
+
+#[test]
+fn threads_that_need_the_same_frame_compress_it_once() {
+    let dir = tempfile::tempdir().unwrap();
+    // With room for the frames, and without.
+    for size in [1 << 20, 0] {
+        let cache = Cache::open(&dir.path().join(size.to_string()), size).unwrap();
+        let codec = Codec::new(Compression::Xz, None).unwrap();
+        let plain = chunk(1);
+        let barrier = std::sync::Barrier::new(8);
+        let all: Vec<Vec<u8>> = std::thread::scope(|scope| {
+            let work = || {
+                barrier.wait();
+                let mut frame = Vec::new();
+                cache.frame(codec, &plain, &mut frame).unwrap();
+                frame
+            };
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(work)).collect();
+            let frames = threads.into_iter().map(|thread| thread.join().unwrap());
+            frames.collect()
+        });
+        assert!(all.iter().all(|frame| *frame == all[0]));
+        assert_eq!(codec.compress(&plain).unwrap(), all[0]);
+        if size > 0 {
+            assert_eq!(counts(&cache), (7, 1, 0));
+        }
+        assert!(cache.flights().is_empty());
+    }
 }

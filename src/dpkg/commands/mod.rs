@@ -37,7 +37,6 @@ mod text;
 mod tmpfiles;
 mod tools;
 mod ucf;
-mod unit;
 mod xml_catalog;
 
 use super::interpreter::interpreter;

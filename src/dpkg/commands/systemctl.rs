@@ -115,12 +115,13 @@ fn disable(host: &mut ScriptHost<'_, '_>, unit: &str) -> CommandResult {
     for path in found {
         host.remove(&path)?;
     }
-    let Some(text) = host.text(&systemd::unit_path(host, unit))? else {
+    let files = systemd::system_units(host);
+    if files.file(unit).is_none() {
         return Ok(Some(1));
-    };
+    }
     // The units of `Also=` are disabled too.
-    Ok(match super::unit::Install::read(&text, unit) {
-        Some(install) if install.also.is_empty() => Some(0),
+    Ok(match files.with_also(unit)?.as_deref() {
+        Some([_]) => Some(0),
         _ => None,
     })
 }

@@ -2,22 +2,14 @@
 //! page, and the behaviour of version 1.65 of init-system-helpers).
 
 use super::super::script_host::ScriptHost;
+use super::super::units::{UnitFiles, UnitLink};
 use super::arguments::{CommandResult, options};
-use super::dpkg;
-use super::unit::Install;
 use crate::shell::matches;
 use crate::tree::edit::EditError;
 use std::collections::BTreeSet;
 
 /// Units that one unit may draw in by `Also=`; real ones name a few.
 const MAX_UNITS: usize = 100;
-
-/// A link that enables a unit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Link {
-    path: String,
-    target: String,
-}
 
 /// The system's units, or those of all users' sessions.
 struct Instance {
@@ -101,16 +93,6 @@ fn find_unit(host: &ScriptHost<'_, '_>, instance: &Instance, unit: &str) -> Stri
     find_in(host, instance, unit, &["/etc", "/lib", "/usr/lib"])
 }
 
-/// The file of a unit as systemd finds it: `/lib` has units of the system alone, and since 255
-/// systemd does not look there.
-fn systemd_unit(host: &ScriptHost<'_, '_>, instance: &Instance, unit: &str) -> String {
-    let split = instance.name == SYSTEM.name && !systemd_is(host, "255~");
-    let mut dirs = vec!["/etc", "/run", "/usr/local/lib"];
-    dirs.extend(split.then_some("/lib"));
-    dirs.push("/usr/lib");
-    find_in(host, instance, unit, &dirs)
-}
-
 fn find_in(host: &ScriptHost<'_, '_>, instance: &Instance, unit: &str, dirs: &[&str]) -> String {
     let paths = dirs
         .iter()
@@ -121,22 +103,20 @@ fn find_in(host: &ScriptHost<'_, '_>, instance: &Instance, unit: &str, dirs: &[&
         .unwrap_or_else(|| unit.to_owned())
 }
 
-/// Whether systemd is of a version or a later one; an unknown one is.
-fn systemd_is(host: &ScriptHost<'_, '_>, version: &str) -> bool {
-    let installed = host
-        .database
-        .named("systemd")
-        .map(|s| s.facts.version.to_string());
-    installed.is_none_or(|v| dpkg::compare(&v, "ge", version) == Some(true))
+/// The unit files of the image, as systemd finds them.
+fn unit_files<'h>(host: &'h ScriptHost<'_, '_>, instance: &Instance) -> UnitFiles<'h> {
+    let installed = host.database.named("systemd");
+    let version = installed.map(|systemd| &systemd.facts.version);
+    UnitFiles::of(host.editor.tree(), instance.name, version)
+}
+
+/// The system's unit files.
+pub(super) fn system_units<'h>(host: &'h ScriptHost<'_, '_>) -> UnitFiles<'h> {
+    unit_files(host, &SYSTEM)
 }
 
 /// Paths of links and their targets; `None` where there is nothing to enable a unit by.
 type InstallLinks = Option<Vec<(String, String)>>;
-
-/// The file of a system unit.
-pub(super) fn unit_path(host: &ScriptHost<'_, '_>, unit: &str) -> String {
-    systemd_unit(host, &SYSTEM, unit)
-}
 
 /// The links that systemd makes to enable a system unit: `None` where its file is not understood,
 /// and within it `None` where there is no such file, or it has nothing to enable it by.
@@ -144,10 +124,11 @@ pub(super) fn install_links(
     host: &ScriptHost<'_, '_>,
     unit: &str,
 ) -> Result<Option<InstallLinks>, EditError> {
-    if !host.is_file(&systemd_unit(host, &SYSTEM, unit)) {
+    let files = system_units(host);
+    if files.file(unit).is_none() {
         return Ok(Some(None));
     }
-    let Some(links) = systemd_links(host, &SYSTEM, unit)? else {
+    let Some(links) = files.links(unit)? else {
         return Ok(None);
     };
     let pairs: Vec<_> = links
@@ -157,55 +138,13 @@ pub(super) fn install_links(
     Ok(Some(Some(pairs).filter(|pairs| !pairs.is_empty())))
 }
 
-/// The links that systemd makes for a unit and those that it names by `Also=`; `None` where a file
-/// is not understood.
-fn systemd_links(
-    host: &ScriptHost<'_, '_>,
-    instance: &Instance,
-    unit: &str,
-) -> Result<Option<Vec<Link>>, EditError> {
-    let etc = format!("/etc/systemd/{}", instance.name);
-    // Older ones do not know `UpheldBy=`.
-    let upholds = systemd_is(host, "254~");
-    let mut out = Vec::new();
-    let mut seen = BTreeSet::new();
-    let mut todo = vec![unit.to_owned()];
-    while let Some(unit) = todo.pop().filter(|_| seen.len() < MAX_UNITS) {
-        if !seen.insert(unit.clone()) {
-            continue;
-        }
-        let target = systemd_unit(host, instance, &unit);
-        let text = host.text(&target)?.unwrap_or_default();
-        let name = target.rsplit('/').next().unwrap_or(&unit).to_owned();
-        let Some(install) = Install::read(&text, &name) else {
-            return Ok(None);
-        };
-        let wanted = match (&install.default_instance, name.split_once("@.")) {
-            (Some(instance), Some((stem, suffix))) => format!("{stem}@{instance}.{suffix}"),
-            _ => name.clone(),
-        };
-        let aliases = install.alias.into_iter().filter(|alias| *alias != name);
-        let dirs = install
-            .by
-            .into_iter()
-            .filter(|(kind, _)| *kind != "upholds" || upholds)
-            .map(|(kind, by)| format!("{by}.{kind}/{wanted}"));
-        out.extend(aliases.chain(dirs).map(|path| Link {
-            path: format!("{etc}/{path}"),
-            target: target.clone(),
-        }));
-        todo.extend(install.also);
-    }
-    Ok(Some(out))
-}
-
 /// The links of a unit as `deb-systemd-helper` reads its file, line by line, in the order in which
 /// it records them: first those of the units that it names by `Also=`.
 fn links(
     host: &ScriptHost<'_, '_>,
     instance: &Instance,
     unit: &str,
-) -> Result<Vec<Link>, EditError> {
+) -> Result<Vec<UnitLink>, EditError> {
     let mut out = Vec::new();
     unit_links(host, instance, unit, &mut BTreeSet::new(), &mut out)?;
     Ok(out)
@@ -216,7 +155,7 @@ fn unit_links(
     instance: &Instance,
     unit: &str,
     seen: &mut BTreeSet<String>,
-    out: &mut Vec<Link>,
+    out: &mut Vec<UnitLink>,
 ) -> Result<(), EditError> {
     if seen.len() >= MAX_UNITS || !seen.insert(unit.to_owned()) {
         return Ok(());
@@ -243,7 +182,7 @@ fn unit_links(
                 }
             }
             // The link of each name has all of the names.
-            "Alias" => out.extend(values.filter(|alias| *alias != name).map(|_| Link {
+            "Alias" => out.extend(values.filter(|alias| *alias != name).map(|_| UnitLink {
                 path: format!("{etc}/{value}"),
                 target: target.clone(),
             })),
@@ -255,7 +194,7 @@ fn unit_links(
             _ => {}
         }
     }
-    out.extend(dirs.into_iter().map(|dir| Link {
+    out.extend(dirs.into_iter().map(|dir| UnitLink {
         path: format!("{dir}/{wanted}"),
         target: target.clone(),
     }));
@@ -337,7 +276,7 @@ fn enable(
     // Where systemctl is, the first installation asks it for the links, and it makes all of them.
     let preset_links = create && systemctl && !known;
     if preset_links {
-        let Some(links) = systemd_links(host, instance, unit)? else {
+        let Some(links) = unit_files(host, instance).links(unit)? else {
             return Ok(false);
         };
         for link in links {

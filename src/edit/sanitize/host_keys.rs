@@ -2,6 +2,7 @@
 //! updates leave them alone; `docs/decisions/0013-host-keys.md` says why.
 
 use super::super::{Workspace, startup};
+use crate::boot::common::tools;
 use crate::golden::facts::is_started_by_units;
 use crate::golden::traces::{Trace, TraceKind, gather, named_host_keys};
 use crate::problem::Problem;
@@ -98,8 +99,7 @@ pub(super) fn arrange(
         }
         arguments.push_str(&format!(" {}={file}", key.kind));
     }
-    let script = include_str!("../../../configs/device/common/host-keys.sh");
-    root.file(SCRIPT, script, 0o755, REASON)?;
+    root.file(SCRIPT, tools::host_keys(), 0o755, REASON)?;
     root.file(UNIT, unit(&arguments), 0o644, REASON)?;
     root.symlink(LINK, "../mender-host-keys.service", REASON)?;
     let cloud = ["/usr/bin/cloud-init", "/etc/cloud/cloud.cfg"];

@@ -259,7 +259,7 @@ fn settings(text: &str, file: &str) -> Vec<Setting> {
 
 /// The names of the units that run when the system starts, sorted.
 pub(super) fn started(root: &Tree) -> BTreeSet<String> {
-    let mut todo: VecDeque<String> = wanted(root, |_| true).into();
+    let mut todo: VecDeque<String> = wanted(root).into();
     todo.push_back("default.target".to_owned());
     let mut seen = BTreeSet::new();
     while let Some(name) = todo.pop_front() {
@@ -272,7 +272,7 @@ pub(super) fn started(root: &Tree) -> BTreeSet<String> {
         for key in ["Wants", "Requires", "BindsTo", "Requisite", "Upholds"] {
             todo.extend(unit.units(key));
         }
-        todo.extend(wanted(root, |of| of == name));
+        todo.extend(wanted_by(root, &name));
         todo.extend(triggered(root, &unit));
     }
     seen
@@ -283,21 +283,29 @@ fn is_not_started(name: &str) -> bool {
         .is_some_and(|name| NOT_STARTED.contains(&name) || name.starts_with("initrd-"))
 }
 
+/// The ends of the names of directories with links to units that another unit wants.
+const WANTS: [&str; 3] = [".wants", ".requires", ".upholds"];
+
 /// The units that links in the directories of other units want.
-fn wanted(root: &Tree, of: impl Fn(&str) -> bool) -> Vec<String> {
+fn wanted(root: &Tree) -> Vec<String> {
     let mut out = Vec::new();
     for dir in DIRS {
         for name in names_in(root, dir) {
-            let unit = name
-                .strip_suffix(".wants")
-                .or_else(|| name.strip_suffix(".requires"))
-                .or_else(|| name.strip_suffix(".upholds"));
-            if unit.is_some_and(|unit| !is_not_started(unit) && of(unit)) {
+            let unit = WANTS.iter().find_map(|end| name.strip_suffix(end));
+            if unit.is_some_and(|unit| !is_not_started(unit)) {
                 out.extend(names_in(root, &format!("{dir}/{name}")));
             }
         }
     }
     out
+}
+
+/// The units that links in the directories of this unit want.
+fn wanted_by(root: &Tree, unit: &str) -> impl Iterator<Item = String> {
+    let dirs = DIRS
+        .iter()
+        .flat_map(move |dir| WANTS.iter().map(move |end| format!("{dir}/{unit}{end}")));
+    dirs.flat_map(|dir| names_in(root, &dir))
 }
 
 /// The unit that a timer or a watched path starts soon after the start.
@@ -381,8 +389,7 @@ pub(super) fn enabling_links(root: &Tree, name: &str) -> (Vec<String>, bool) {
     let mut elsewhere = false;
     for dir in DIRS {
         for group in names_in(root, dir) {
-            let ends = [".wants", ".requires", ".upholds"];
-            let wants = ends.iter().any(|end| group.ends_with(end));
+            let wants = WANTS.iter().any(|end| group.ends_with(end));
             let path = format!("{dir}/{group}/{name}");
             if !wants || root.find_nofollow(&path).is_none() {
                 continue;

@@ -3,12 +3,13 @@
 //! All other blocks of the device may keep their content.
 
 use crate::digest::{hex, unhex};
-use crate::stream::{Content, ReadAt};
+use crate::stream::{Content, Known, KnownEntry, ReadAt};
 use crate::units::{KIB, MIB};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::io;
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 /// Block size of the maps that goldsmith writes (bytes).
 const BLOCK: u64 = 4 * KIB;
@@ -59,34 +60,70 @@ impl BlockMapError {
     }
 }
 
+/// Digests of ranges of contents, by where their bytes come from.
+pub type KnownDigests = Known<[u8; 32]>;
+
 /// Computes the digests of the ranges that a content covers, from its bytes in order.
 #[derive(Debug)]
-pub struct RangeHasher {
+pub struct RangeHasher<'a> {
+    content: &'a Content,
+    /// Digests that were computed for other contents.
+    known: Option<&'a KnownDigests>,
     wanted: std::vec::IntoIter<Range<u64>>,
-    current: Option<Range<u64>>,
+    current: Option<PendingRange>,
     hash: Sha256,
     at: u64,
-    done: Vec<MappedRange>,
+    done: Vec<PendingRange>,
 }
 
-impl RangeHasher {
-    /// A hasher for the blocks that the runs of `content` cover.
+/// A range and its digest, as soon as it is known.
+#[derive(Debug)]
+struct PendingRange {
+    bytes: Range<u64>,
+    sha256: Arc<OnceLock<[u8; 32]>>,
+    /// Whether it is computed here, and not by the hasher of another content.
+    own: bool,
+}
+
+impl<'a> RangeHasher<'a> {
+    /// A hasher for the blocks that the runs of `content` cover. Digests that are `known`, or that
+    /// another hasher is computing, are not computed.
     #[must_use]
-    pub fn new(content: &Content) -> Self {
-        let mut wanted = pieces(content).into_iter();
-        let current = wanted.next();
-        Self {
-            wanted,
-            current,
+    pub fn new(content: &'a Content, known: Option<&'a KnownDigests>) -> Self {
+        let mut hasher = Self {
+            content,
+            known,
+            wanted: pieces(content).into_iter(),
+            current: None,
             hash: Sha256::new(),
             at: 0,
             done: Vec::new(),
-        }
+        };
+        hasher.begin_next();
+        hasher
+    }
+
+    fn begin_next(&mut self) {
+        self.current = self.wanted.next().map(|bytes| {
+            let entry = self
+                .known
+                .and_then(|known| known.entry(self.content, bytes.clone()));
+            let KnownEntry { value, is_new } = entry.unwrap_or_else(|| KnownEntry {
+                value: Arc::default(),
+                is_new: true,
+            });
+            PendingRange {
+                bytes,
+                sha256: value,
+                own: is_new,
+            }
+        });
     }
 
     /// Adds the next bytes.
     pub fn update(&mut self, mut bytes: &[u8]) {
-        while let Some(range) = self.current.clone() {
+        while let Some(current) = &self.current {
+            let (range, own) = (current.bytes.clone(), current.own);
             let skip = usize::try_from(range.start.saturating_sub(self.at))
                 .unwrap_or(usize::MAX)
                 .min(bytes.len());
@@ -95,17 +132,22 @@ impl RangeHasher {
             let part = usize::try_from(range.end - self.at)
                 .unwrap_or(usize::MAX)
                 .min(rest.len());
-            self.hash.update(&rest[..part]);
+            if own {
+                self.hash.update(&rest[..part]);
+            }
             self.at += part as u64;
             bytes = &rest[part..];
             if self.at < range.end {
                 return;
             }
-            self.done.push(MappedRange {
-                bytes: range,
-                sha256: self.hash.finalize_reset().into(),
-            });
-            self.current = self.wanted.next();
+            if let Some(done) = self.current.take() {
+                if own {
+                    // It is there already if another hasher could not wait for it.
+                    let _ = done.sha256.set(self.hash.finalize_reset().into());
+                }
+                self.done.push(done);
+            }
+            self.begin_next();
         }
     }
 
@@ -119,10 +161,25 @@ impl RangeHasher {
         }
     }
 
-    /// The ranges that are complete; all of them once the whole content was added.
-    #[must_use]
-    pub fn finish(self) -> Vec<MappedRange> {
-        self.done
+    /// The ranges that are complete; all of them once the whole content was added. A digest that
+    /// another hasher did not come to is computed now.
+    ///
+    /// # Errors
+    /// I/O errors of the content.
+    pub fn finish(self) -> io::Result<Vec<MappedRange>> {
+        let content = self.content;
+        let mapped = |range: PendingRange| match range.sha256.get() {
+            Some(&sha256) => Ok(MappedRange {
+                bytes: range.bytes,
+                sha256,
+            }),
+            None => {
+                let mapped = range_digest(content, range.bytes)?;
+                let _ = range.sha256.set(mapped.sha256);
+                Ok(mapped)
+            }
+        };
+        self.done.into_iter().map(mapped).collect()
     }
 }
 
@@ -142,20 +199,23 @@ fn pieces(content: &Content) -> Vec<Range<u64>> {
 /// # Errors
 /// I/O errors of the source.
 pub fn range_digests(content: &Content) -> io::Result<Vec<MappedRange>> {
-    let mut buf = vec![0; BUFFER as usize];
-    let digest = |bytes: Range<u64>| {
-        let mut hash = Sha256::new();
-        for at in bytes.clone().step_by(BUFFER as usize) {
-            let part = usize::try_from((bytes.end - at).min(BUFFER)).map_err(io::Error::other)?;
-            content.read_exact_at(at, &mut buf[..part])?;
-            hash.update(&buf[..part]);
-        }
-        Ok(MappedRange {
-            bytes,
-            sha256: hash.finalize().into(),
-        })
-    };
-    pieces(content).into_iter().map(digest).collect()
+    let pieces = pieces(content).into_iter();
+    pieces.map(|bytes| range_digest(content, bytes)).collect()
+}
+
+fn range_digest(content: &Content, bytes: Range<u64>) -> io::Result<MappedRange> {
+    let len = bytes.end.saturating_sub(bytes.start).min(BUFFER);
+    let mut buf = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+    let mut hash = Sha256::new();
+    for at in bytes.clone().step_by(BUFFER as usize) {
+        let part = usize::try_from((bytes.end - at).min(BUFFER)).map_err(io::Error::other)?;
+        content.read_exact_at(at, &mut buf[..part])?;
+        hash.update(&buf[..part]);
+    }
+    Ok(MappedRange {
+        bytes,
+        sha256: hash.finalize().into(),
+    })
 }
 
 impl BlockMap {
@@ -355,6 +415,7 @@ fn range(piece: &str, block: u64, size: u64) -> Result<MappedRange, BlockMapErro
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stream::{Run, unchanging};
 
     fn image() -> Content {
         let mut image = Content::hole(0);
@@ -376,13 +437,54 @@ mod tests {
                 .all(|range| range.bytes.end - range.bytes.start <= LONGEST)
         );
         assert_eq!(map.mapped_len(), 4096 + (42 << 20));
-        let mut hasher = RangeHasher::new(&image);
+        let mut hasher = RangeHasher::new(&image, None);
         let bytes = image.read_all(1 << 30).unwrap();
         bytes[..45 << 20]
             .chunks(77_777)
             .for_each(|chunk| hasher.update(chunk));
         hasher.update_zeros(15 << 20);
-        assert_eq!(hasher.finish(), map.ranges);
+        assert_eq!(hasher.finish().unwrap(), map.ranges);
+    }
+
+    #[test]
+    fn digests_of_the_same_bytes_are_computed_once() {
+        let mebibytes: Vec<_> = (0..64_u8).map(|n| vec![n; 1 << 20]).collect();
+        let fixed = unchanging(mebibytes.concat());
+        let run = |offset, len| Run {
+            offset,
+            len,
+            source: Arc::clone(&fixed),
+            source_offset: offset,
+        };
+        let mut image = Content::hole(0);
+        // The first range differs between the images, the others are the same.
+        image.push(run(0, LONGEST));
+        image.push(run(LONGEST, LONGEST));
+        image.push(run(2 * LONGEST, 5 << 20));
+        let mut other = Content::hole(0);
+        other.push_bytes(0, vec![7; LONGEST as usize]);
+        other.push(run(LONGEST, LONGEST + (5 << 20)));
+        let read = |hasher: &mut RangeHasher<'_>, image: &Content, len: u64| {
+            for at in (0..len).step_by(1 << 20) {
+                let mut bytes = vec![0; 1 << 20];
+                image.read_exact_at(at, &mut bytes).unwrap();
+                hasher.update(&bytes);
+            }
+        };
+        let known = KnownDigests::default();
+        let mut first = RangeHasher::new(&image, Some(&known));
+        read(&mut first, &image, 20 << 20);
+        let mut second = RangeHasher::new(&other, Some(&known));
+        read(&mut second, &other, 37 << 20);
+        let own: Vec<bool> = second.done.iter().map(|range| range.own).collect();
+        assert_eq!(own, [true, false, true]);
+        // The first one has not come to the second range, and never will.
+        drop(first);
+        assert_eq!(second.finish().unwrap(), range_digests(&other).unwrap());
+        let mut third = RangeHasher::new(&image, Some(&known));
+        read(&mut third, &image, 37 << 20);
+        assert!(third.done.iter().all(|range| !range.own));
+        assert_eq!(third.finish().unwrap(), range_digests(&image).unwrap());
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod qcow2;
 mod simg;
 pub mod sparse_file;
 
-pub use bmap::{BlockMap, BlockMapError, MappedRange, RangeHasher, range_digests};
+pub use bmap::{BlockMap, BlockMapError, KnownDigests, MappedRange, RangeHasher, range_digests};
 pub use qcow2::qcow2;
 pub use simg::android_sparse;
 

@@ -4,6 +4,7 @@ use crate::bytes::is_zero;
 use crate::stream::{FileSource, ReadAt};
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 /// Holes of written files are multiples of this (bytes), the block size of common filesystems.
@@ -66,21 +67,27 @@ pub(crate) fn each_part(
     Ok(())
 }
 
-/// Copies `len` bytes of `file` from `from` to `to`, which is a hole after them; holes stay holes.
-/// The kernel copies, by sharing blocks where the filesystem can.
+/// Copies the range `from` of one file to `to` in another or the same, which is a hole there; holes
+/// stay holes. The kernel copies, by sharing blocks where the filesystem can.
 ///
 /// # Errors
-/// I/O errors of the file.
-pub(crate) fn copy_within(file: &File, from: u64, to: u64, len: u64) -> io::Result<()> {
-    let source = FileSource::new(file.try_clone()?, from + len);
-    let mut at = from;
-    while let Some(range) = source.next_data(at)? {
+/// I/O errors of the files.
+pub(crate) fn copy_sparse(
+    source: &File,
+    from: Range<u64>,
+    target: &File,
+    to: u64,
+) -> io::Result<()> {
+    let data = FileSource::new(source.try_clone()?, from.end);
+    let mut at = from.start;
+    while let Some(range) = data.next_data(at)? {
+        let len = range.end - range.start;
         copy_range(
-            file,
+            source,
             range.start,
-            file,
-            to + (range.start - from),
-            range.end - range.start,
+            target,
+            to + (range.start - from.start),
+            len,
         )?;
         at = range.end;
     }
@@ -141,7 +148,7 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         file.set_len(32 << 20).unwrap();
         write_content(&file, 1 << 20, &content).unwrap();
-        copy_within(&file, 1 << 20, 15 << 20, 10 << 20).unwrap();
+        copy_sparse(&file, 1 << 20..11 << 20, &file, 15 << 20).unwrap();
         let plain = content.read_all(1 << 30).unwrap();
         for start in [1 << 20, 15 << 20] {
             let mut back = vec![1; plain.len()];

@@ -27,7 +27,7 @@ use reader::Watched;
 use spool::Spool;
 use std::fmt;
 use std::fs::{File, Metadata};
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -459,6 +459,22 @@ pub fn from_stream(
         fingerprint: None,
         backing: None,
     })
+}
+
+/// An image that `fill` writes from its start to its end, kept in a spool.
+///
+/// # Errors
+/// What `fill` returns; [`SourceError::TooLarge`] and I/O errors of the spool.
+pub fn written(
+    options: &OpenOptions<'_>,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<Source, SourceError> {
+    let mut spool = Spool::new(options)?;
+    fill(&mut spool).map_err(|error| match error.downcast::<SourceError>() {
+        Ok(error) => error,
+        Err(error) => SourceError::Io(error),
+    })?;
+    spool.finish()
 }
 
 /// The image in `stored`, and its outer format.

@@ -5,7 +5,7 @@ use crate::bytes::is_zero;
 use crate::stream::{FileSource, Source};
 use crate::units::len_u64;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -59,11 +59,11 @@ impl<'a> Spool<'a> {
             if filled == 0 {
                 return Ok(());
             }
-            self.write(buf.get(..filled).unwrap_or_default())?;
+            self.append_bytes(buf.get(..filled).unwrap_or_default())?;
         }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), SourceError> {
+    fn append_bytes(&mut self, bytes: &[u8]) -> Result<(), SourceError> {
         let end = self.len.saturating_add(len_u64(bytes.len()));
         if end > self.options.max_size {
             return Err(SourceError::TooLarge(self.options.max_size));
@@ -118,6 +118,17 @@ impl<'a> Spool<'a> {
 
     fn fault(options: &OpenOptions<'_>, error: io::Error) -> SourceError {
         SourceError::Spool(options.spool_dir.display().to_string(), error)
+    }
+}
+
+impl Write for Spool<'_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.append_bytes(buf).map_err(io::Error::other)?;
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

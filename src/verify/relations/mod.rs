@@ -54,6 +54,24 @@ pub(super) fn check(
     let digest = check_slots(disk, roles, request.root_sha256, log);
     log.group("update client");
     let own = client::check(disk, roles, digest, log);
+    if request.judged_except_bootstrap.is_none() {
+        check_files(disk, roles, request, log);
+    }
+    if let Some(report) = report() {
+        log.group("Artifact");
+        let input = artifact::ArtifactInput {
+            report,
+            slot_sha256: digest,
+        };
+        if let Some((types, offer)) = artifact::check(disk, roles, input, own.as_deref(), log) {
+            return (types, Some(offer));
+        }
+    }
+    (own.into_iter().collect(), None)
+}
+
+/// Checks the files of the system.
+fn check_files(disk: &Disk, roles: &Roles, request: &Request<'_>, log: &mut Log) {
     trust::client_files(disk, roles, log);
     log.group("private keys");
     trust::private_keys(disk, roles, request, log);
@@ -70,17 +88,6 @@ pub(super) fn check(
     log.group("boot");
     boot::check(disk, roles, log);
     kernel_config::check(disk, roles, log);
-    if let Some(report) = report() {
-        log.group("Artifact");
-        let input = artifact::ArtifactInput {
-            report,
-            slot_sha256: digest,
-        };
-        if let Some((types, offer)) = artifact::check(disk, roles, input, own.as_deref(), log) {
-            return (types, Some(offer));
-        }
-    }
-    (own.into_iter().collect(), None)
 }
 
 /// The directories below `/data` that lines of `/etc/fstab` mount elsewhere and that the system

@@ -3,11 +3,11 @@
 
 use super::super::disk::{Disk, Roles, read};
 use super::super::finding::{Location, Log, Severity};
-use super::super::request::Request;
+use super::super::request::{Request, SearchedFiles};
 use super::ACCEPTED;
 use crate::artifact::Verifier;
 use crate::digest::sha256;
-use crate::keyfile::{self, KeyFile};
+use crate::keyfile::{self, KeyFile, PrivateKey};
 use crate::stream::{Content, ReadAt};
 use crate::tree::{DirEntry, LeafKind, Tree, show};
 use serde_json::{Map, Value};
@@ -145,7 +145,7 @@ pub(super) fn private_keys(disk: &Disk, roles: &Roles, request: &Request<'_>, lo
             if content.len() > SEARCHED || accepted.contains(&format!("{mount}{path}")) {
                 return;
             }
-            let Ok(Some(key)) = keyfile::private_key_in(content) else {
+            let Some(key) = private_key_in(content, request.searched) else {
                 return;
             };
             let form = &key.form;
@@ -158,6 +158,16 @@ pub(super) fn private_keys(disk: &Disk, roles: &Roles, request: &Request<'_>, lo
             );
         });
         log.passed_all(searched);
+    }
+}
+
+/// The first private key in a file; none if it cannot be read, which other checks find.
+fn private_key_in(content: &Content, searched: Option<&SearchedFiles>) -> Option<PrivateKey> {
+    let search = || keyfile::private_key_in(content).ok().flatten();
+    let entry = searched.and_then(|searched| searched.entry(content, 0..content.len()));
+    match entry {
+        Some(entry) => entry.value.get_or_init(search).clone(),
+        None => search(),
     }
 }
 
@@ -210,4 +220,34 @@ pub fn key_files(tree: &Tree) -> std::io::Result<BTreeSet<[u8; 32]>> {
         }
     });
     failed.map_or(Ok(out), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::unchanging;
+    use std::sync::Arc;
+
+    #[test]
+    fn files_of_the_same_bytes_are_searched_once() {
+        let line = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj\n";
+        let (label, lines) = ("RSA PRIVATE KEY-----\n", line.repeat(3));
+        let key = format!("-----BEGIN {label}{lines}-----END {label}").into_bytes();
+        let source = unchanging(key.clone());
+        let [one, twin] = [&source, &source].map(|source| Content::whole(Arc::clone(source)));
+        let searched = SearchedFiles::default();
+        let found = private_key_in(&one, Some(&searched));
+        assert_eq!(found.unwrap().form, "RSA PRIVATE KEY");
+        let entry = searched.entry(&twin, 0..twin.len()).unwrap();
+        assert!(!entry.is_new && entry.value.get().is_some());
+        // What is known is believed.
+        let other = Content::whole(unchanging(key.clone()));
+        let entry = searched.entry(&other, 0..other.len()).unwrap();
+        entry.value.set(None).unwrap();
+        assert!(private_key_in(&other, Some(&searched)).is_none());
+        assert!(private_key_in(&other, None).is_some());
+        // Bytes of another file are searched in any case.
+        let plain = Content::bytes(key);
+        assert!(private_key_in(&plain, Some(&searched)).is_some());
+    }
 }

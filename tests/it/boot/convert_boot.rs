@@ -422,17 +422,9 @@ fn boards_that_are_called_booted_have_a_life_here() {
         .expect("boards")
         .into_iter()
         .filter(|(_, config)| config.board.proof == Proof::Booted);
-    let lives: Vec<&str> = [
-        "armhf",
-        "arm64-u-boot",
-        "arm64",
-        "i386",
-        "mini",
-        "pi-system",
-    ]
-    .into_iter()
-    .map(device_type)
-    .collect();
+    // `pi-system` has one too, with U-Boot: by default its board is started by the firmware.
+    let lives = ["armhf", "arm64-u-boot", "arm64", "i386", "mini"];
+    let lives: Vec<&str> = lives.into_iter().map(device_type).collect();
     assert_eq!(booted.map(|(name, _)| name).collect::<Vec<_>>(), lives);
 }
 

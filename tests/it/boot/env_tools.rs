@@ -6,7 +6,7 @@ use goldsmith::boot::state::Slot;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// A shell, as a command and its first arguments.
@@ -95,6 +95,7 @@ impl Tools {
         let (at, how) = cut.unwrap_or((0, "-"));
         fs::write(self.path("cut"), format!("{at} {how}\n")).unwrap();
         fs::write(self.path("count"), "0\n").unwrap();
+        fs::write(self.path("flushed"), "").unwrap();
         let mut child = self.command(name, args, false).spawn().unwrap();
         // A tool that was called wrongly does not read.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
@@ -107,6 +108,12 @@ impl Tools {
         }
     }
 
+    /// The files by which the last call emptied the cache of the medium, in order.
+    pub(crate) fn flushed(&self) -> Vec<PathBuf> {
+        let text = fs::read_to_string(self.path("flushed")).unwrap();
+        text.lines().map(PathBuf::from).collect()
+    }
+
     /// The number of writes of the last call.
     pub(crate) fn writes(&self) -> usize {
         fs::read_to_string(self.path("count"))
@@ -115,4 +122,29 @@ impl Tools {
             .parse()
             .unwrap()
     }
+}
+
+/// Every script of the device writes to the medium by the one function that empties its cache:
+/// `sync -f` leaves it full on FAT, and does nothing for a device.
+#[test]
+fn scripts_reach_the_medium_by_one_function() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/device");
+    let mut flushes = 0;
+    for dir in fs::read_dir(top).unwrap() {
+        for script in fs::read_dir(dir.unwrap().path()).unwrap() {
+            let path = script.unwrap().path();
+            let text = fs::read_to_string(&path).unwrap();
+            let lines = text.lines().filter(|line| !line.trim().starts_with('#'));
+            for line in lines {
+                let mut words = line.split(|c: char| !c.is_ascii_alphanumeric());
+                assert!(
+                    !words.any(|word| word == "sync") || path.ends_with("common/flush.sh"),
+                    "{}: {line}",
+                    path.display()
+                );
+                flushes += line.matches("flush \"$").count();
+            }
+        }
+    }
+    assert!(flushes > 10, "{flushes}");
 }

@@ -6,14 +6,14 @@ mod device;
 
 use crate::boot::env_tools::{SHELLS, fine};
 use crate::support::{must, run, scratch, tool};
-use device::{Device, each_shell, variables};
+use device::{Device, each_shell};
 use goldsmith::boot::state::{Cut, Environment as _, Slot, Values};
 use goldsmith::boot::state::{SerialCopy, SerialPair};
 use goldsmith::boot::uboot::environment::{SIZE, decode, encode};
 use std::fs;
 use std::process::Command;
 
-pub(crate) use device::{bytes, install_tools, read};
+pub(crate) use device::{bytes, factory, install_text, install_tools, read, variables};
 
 #[test]
 fn the_contract_of_the_tools_for_u_boot_holds() {
@@ -53,6 +53,7 @@ fn the_contract_of_the_tools_for_u_boot_holds() {
             (device.writes(), device.pair().believed()),
             (1, Some(Values::pending(Slot::B)))
         );
+        assert_eq!(device.flushed(), [device.copy(1)]);
         assert_eq!(device.set(&["upgrade_available", "0"], ""), fine(""));
         assert_eq!(device.pair().believed(), Some(Values::committed(Slot::B)));
         assert_eq!(
@@ -410,7 +411,7 @@ fn hook(shell: &[&str], flavor: &str, files: &[&str], before: &str) -> (String, 
     )
     .unwrap();
     fs::write(dir.path().join("boot/mender-slot.env"), before).unwrap();
-    let text = include_str!("../../../configs/device/u-boot/slot-env.sh");
+    let text = goldsmith::boot::common::tools::slot_env();
     let moved = text
         .replace("root=\n", &format!("root={here}\n"))
         .replace("=/etc/default/mender-slot", &format!("={here}/settings"));

@@ -6,14 +6,14 @@ mod device;
 
 use crate::boot::env_tools::{SHELLS, fine};
 use crate::support::{must, scratch, tool};
-use device::{each_shell, variables};
+use device::each_shell;
 use goldsmith::boot::common::env_block::{self, BLOCK};
 use goldsmith::boot::state::{Block, BlockPair, Cut, EnvCopy, Environment as _, Slot, Values};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-pub(crate) use device::{Device, medium, place};
+pub(crate) use device::{Device, install_tools, medium, medium_of, place, variables};
 
 #[test]
 fn the_contract_with_the_client_holds() {
@@ -49,6 +49,17 @@ fn the_contract_with_the_client_holds() {
             "upgrade_available=1\nmender_boot_part=3\nmender_boot_part_hex=3\nbootcount=0\n";
         assert_eq!(device.set(&["-s", "-"], install), fine(""));
         assert_eq!(device.writes(), 6);
+        let files = ["lock", "env", "lock"].into_iter();
+        let written = [2, 1].map(|copy| {
+            let dir = device.env().join(format!("mender_grubenv{copy}"));
+            files.clone().map(move |name| dir.join(name))
+        });
+        assert!(
+            device
+                .flushed()
+                .into_iter()
+                .eq(written.into_iter().flatten())
+        );
         device.check(Values::pending(Slot::B));
         assert_eq!(device.set(&["upgrade_available", "0"], ""), fine(""));
         device.check(Values::committed(Slot::B));
@@ -480,7 +491,7 @@ fn an_environment_that_is_not_mounted_is_not_made() {
 fn hook(shell: &[&str], settings: [&str; 2], before: Option<&[u8]>) -> (String, Option<Vec<u8>>) {
     let dir = scratch();
     let file = dir.path().join("mender-slot.env");
-    let text = include_str!("../../../configs/device/grub/42_mender");
+    let text = goldsmith::boot::common::tools::grub_hook();
     let moved = text.replace(
         "file=/boot/mender-slot.env",
         &format!("file={}", file.display()),

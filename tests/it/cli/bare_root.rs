@@ -6,9 +6,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Copies the command and its libraries.
-fn fill(dir: &Path) {
-    let libraries = must("ldd", &[&goldsmith()]);
+/// Copies a program and its libraries into a root directory, under `name`.
+pub(super) fn bring(program: &Path, name: &str, dir: &Path) {
+    let libraries = must("ldd", &[&program]);
     let paths = libraries
         .split_whitespace()
         .filter(|word| word.starts_with('/'));
@@ -17,8 +17,7 @@ fn fill(dir: &Path) {
         fs::create_dir_all(to.parent().unwrap()).unwrap();
         fs::copy(path, to).unwrap();
     }
-    fs::copy(goldsmith(), dir.join("goldsmith")).unwrap();
-    fs::create_dir(dir.join("srv")).unwrap();
+    fs::copy(program, dir.join(name)).unwrap();
 }
 
 /// Runs the command in the root directory `dir`; `wrapper` starts it.
@@ -43,7 +42,8 @@ fn nothing_panics_in_a_bare_root() {
     };
     let scratch = scratch();
     let dir = scratch.path();
-    fill(dir);
+    bring(goldsmith(), "goldsmith", dir);
+    fs::create_dir(dir.join("srv")).unwrap();
     must("cp", &[&"--sparse=always", &small, &dir.join("srv/a.img")]);
     let settings = SETTINGS.iter().flat_map(|setting| ["-s", *setting]);
     let conversion = |verb: &'static str| -> Vec<&str> {

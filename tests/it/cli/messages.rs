@@ -240,7 +240,7 @@ fn settings_that_cannot_be_followed() {
                 .to_owned(),
         ),
         (
-            on("-o none -o root.ext4"), "error: reading an overlay: reading none: No such file or directory\nerror: reading an overlay: root.ext4: not a directory\n"
+            on("--overlay none --overlay root.ext4"), "error: reading an overlay: reading none: No such file or directory\nerror: reading an overlay: root.ext4: not a directory\n"
                 .to_owned(),
         ),
         (on("-s client.packages=none.deb"), "error: opening the package none.deb: No such file or directory\n".to_owned()),

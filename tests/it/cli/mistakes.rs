@@ -45,7 +45,7 @@ fn words_of_other_programs() {
         option(
             "convert --output=x golden.img",
             "--output",
-            "--output-dir DIR",
+            "-o DIR (--output-dir)",
         ),
         option(
             "convert --disk-image golden.img",
@@ -257,4 +257,31 @@ fn keys_of_other_kinds() {
         ),
     ];
     refused(at, 1, &cases);
+}
+
+#[test]
+fn values_that_do_not_fit_are_named_with_their_places() {
+    let Some(dir) = workplace() else { return };
+    let at = dir.path();
+    fs::write(at.join("small.toml"), "[root]\nsize = \"1 MiB\"\n").unwrap();
+    fs::write(at.join("both.toml"), "\n[root]\nslot-size = \"2 MiB\"\n").unwrap();
+    let output = super::run(
+        at,
+        "plan -q -c qemux86-64 -c small.toml -c both.toml -n r1 golden.img",
+    );
+    let said = super::stderr(&output);
+    assert!(
+        said.contains("root.size: small.toml:2:1") || said.contains("root.size: small.toml:2:8"),
+        "{said}"
+    );
+    // What the command line sets needs no place: it was just typed.
+    let output = super::run(
+        at,
+        "plan -q -c qemux86-64 -s root.size=1MiB -n r1 golden.img",
+    );
+    let said = super::stderr(&output);
+    assert!(
+        said.contains("root.size") && !said.contains("(root.size: "),
+        "{said}"
+    );
 }

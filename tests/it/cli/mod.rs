@@ -6,16 +6,20 @@ use std::process::{Command, Output, Stdio};
 
 pub(crate) mod bare_root;
 mod bash;
+mod boot;
 mod commands;
 pub(crate) mod config;
 mod config_messages;
 mod documentation;
+mod edits;
+mod files;
 mod init;
 mod inspect;
 mod install;
 mod messages;
 mod migrate;
 mod mistakes;
+mod pipelines;
 
 /// Runs goldsmith in `dir`; `line` is split at blanks.
 fn run(dir: &Path, line: &str) -> Output {

@@ -157,53 +157,55 @@ fn nothing_but_the_input_matters() {
 }
 
 /// Filesystems with shared extents and without, where holes are found with other grain or not at
-/// all: the same bytes.
+/// all: the same bytes. Where extents can be shared, slot B and the file of the root filesystem are
+/// written by sharing those of slot A.
 #[test]
 fn the_filesystem_of_input_and_results_does_not_matter() {
     if !images::can_make() || !root() {
         return;
     }
-    let (Some(mkfs), dir) = (tool("mkfs.btrfs"), scratch()) else {
+    let (Some(btrfs), Some(xfs), Some(filefrag), dir) = (
+        tool("mkfs.btrfs"),
+        tool("mkfs.xfs"),
+        tool("filefrag"),
+        scratch(),
+    ) else {
         return;
     };
     materials(dir.path());
-    let known = fs::read_to_string("/proc/filesystems")
-        .unwrap()
-        .contains("\tbtrfs\n");
+    let known = fs::read_to_string("/proc/filesystems").unwrap();
     let workshop = UnprivilegedUser::new();
     let program = workshop.bring(goldsmith(), "goldsmith");
-    let shared = workshop.path().join("btrfs.img");
-    fs::File::create(&shared)
-        .unwrap()
-        .set_len(512 << 20)
-        .unwrap();
-    must(mkfs, &[&"-q", &shared]);
     let mut results = BTreeMap::new();
-    for kind in ["tmpfs", "btrfs", "ext4"] {
+    for (kind, mkfs) in [
+        ("tmpfs", None),
+        ("btrfs", Some(&btrfs)),
+        ("xfs", Some(&xfs)),
+        ("ext4", None),
+    ] {
         let at = workshop.path().join(kind);
         fs::create_dir(&at).unwrap();
-        let mounted = match kind {
-            "tmpfs" => Some(Mounted::new(
+        let mounted = match (kind, mkfs) {
+            ("tmpfs", _) => Some(Mounted::new(
                 &["-t", "tmpfs", "-o", "size=1g", "tmpfs"],
                 &at,
             )),
-            "btrfs" if known => Some(Mounted::new(
-                &["-t", "btrfs", "-o", "loop", &shared.display().to_string()],
-                &at,
-            )),
-            "btrfs" => continue,
+            (_, Some(_)) if !known.contains(&format!("\t{kind}\n")) => {
+                eprintln!("left out: the kernel has no {kind}");
+                continue;
+            }
+            (_, Some(mkfs)) => {
+                let disk = workshop.path().join(format!("{kind}.img"));
+                fs::File::create(&disk).unwrap().set_len(512 << 20).unwrap();
+                must(mkfs, &[&"-q", &disk]);
+                let disk = disk.display().to_string();
+                Some(Mounted::new(&["-t", kind, "-o", "loop", &disk], &at))
+            }
             _ => None,
         };
         for name in ["golden.img", "device.toml", "overlay"] {
-            must(
-                "cp",
-                &[
-                    &"-r",
-                    &"--sparse=always",
-                    &dir.path().join(name),
-                    &at.join(name),
-                ],
-            );
+            let (from, to) = (dir.path().join(name), at.join(name));
+            must("cp", &[&"-r", &"--sparse=always", &from, &to]);
         }
         must("chmod", &[&"-R", &"a+rwX,go-w", &at]);
         must("chown", &[&"-R", &"65534:65534", &at]);
@@ -219,6 +221,9 @@ fn the_filesystem_of_input_and_results_does_not_matter() {
             String::from_utf8_lossy(&output.stderr)
         );
         results.insert(kind, files(&at.join("deploy")));
+        if mkfs.is_some() {
+            shares_the_root_filesystem(&filefrag, &at.join("deploy"));
+        }
         drop(mounted);
     }
     let (kind, first) = results.pop_first().unwrap();
@@ -229,6 +234,42 @@ fn the_filesystem_of_input_and_results_does_not_matter() {
             Vec::<String>::new(),
             "{kind} and {other}"
         );
+    }
+}
+
+/// Fails unless slot B of the image and the file of the root filesystem have no block of their own.
+fn shares_the_root_filesystem(filefrag: &Path, deploy: &Path) {
+    let file = |end: &str| {
+        let mut paths = fs::read_dir(deploy)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        paths
+            .find(|path| path.display().to_string().ends_with(end))
+            .unwrap()
+    };
+    let record: serde_json::Value =
+        serde_json::from_slice(&fs::read(file(".json")).unwrap()).unwrap();
+    let slot = &record["disk"]["partitions"][2];
+    let start = slot["start"].as_u64().unwrap();
+    let slot_b = start..start + slot["size"].as_u64().unwrap();
+    for (path, range) in [(file(".img"), slot_b), (file(".ext4"), 0..u64::MAX)] {
+        let (mut shared, mut own) = (0, Vec::new());
+        // Number, logical range and physical range, length, flags, with colons between them.
+        for line in must(filefrag, &[&"-b4096", &"-v", &"-s", &path]).lines() {
+            let fields: Vec<&str> = line.split(':').map(str::trim).collect();
+            let first = fields.get(1).and_then(|range| range.split("..").next());
+            let first = first.and_then(|first| first.trim().parse::<u64>().ok());
+            let is_extent = |at: &u64| fields.len() > 4 && range.contains(&(at * 4096));
+            let Some(at) = first.filter(is_extent) else {
+                continue;
+            };
+            if fields.last().unwrap().contains("shared") {
+                shared += 1;
+            } else {
+                own.push(at);
+            }
+        }
+        assert!(shared > 0 && own.is_empty(), "{}: {own:?}", path.display());
     }
 }
 

@@ -11,7 +11,7 @@ use std::process::Command;
 fn single(dir: &Path, out: &Path, arguments: &[&str]) {
     let mut command = Command::new(goldsmith());
     command
-        .args(["convert", "-c", "common.toml", "--output-dir"])
+        .args(["convert", "-c", "common.toml", "--no-cache", "--output-dir"])
         .arg(out);
     let output = command
         .args(arguments)
@@ -31,13 +31,21 @@ fn targets_have_the_bytes_of_single_conversions() {
     }
     let summary = said(command(
         dir,
-        &["convert", "fleet.toml", "--jobs", "3", "--json"],
+        &[
+            "convert",
+            "fleet.toml",
+            "--jobs",
+            "3",
+            "--json",
+            "--no-cache",
+        ],
     ));
     let summary: Value = serde_json::from_str(&summary).unwrap();
     assert_eq!(
         (&summary["converted"], &summary["failed"]),
         (&4.into(), &0.into())
     );
+    assert!(summary.get("caches").is_none(), "{summary}");
     assert_eq!(summary["targets"][3]["target"], "boreas-lab");
     assert_eq!(summary["targets"][3]["directory"], "deploy/boreas-lab");
     let boreas = [
@@ -81,7 +89,11 @@ fn targets_have_the_bytes_of_single_conversions() {
         left,
         ["atlas-lab", "atlas-plain", "boreas-lab", "boreas-plain"]
     );
-    // What is there already is made again as it was, with a cache that stays.
+    again_with_a_cache(dir);
+}
+
+/// What is there already is made again as it was, with a cache that stays.
+fn again_with_a_cache(dir: &Path) {
     let again = [
         "convert",
         "fleet.toml",
@@ -99,6 +111,42 @@ fn targets_have_the_bytes_of_single_conversions() {
     assert!(text.ends_with("1 of 1 targets were converted\n"), "{text}");
     assert_same(&files(&dir.join("deploy/atlas-lab")), &before, "again");
     assert!(fs::read_dir(dir.join("cache")).unwrap().count() > 4);
+}
+
+#[test]
+fn frames_are_made_once_and_kept_for_the_next_run() {
+    let scratch = scratch();
+    let dir = scratch.path();
+    if fleet(dir, "[[exclude]]\nvariant = \"lab\"\n").is_none() {
+        return;
+    }
+    let convert = |more: &[&str]| {
+        let mut command = Command::new(goldsmith());
+        command.args(["fleet", "convert", "fleet.toml", "-j", "4", "--json"]);
+        command.args(more).current_dir(dir);
+        // The directory of a user who has no cache yet.
+        command.env("XDG_CACHE_HOME", dir.join("user"));
+        let summary: Value = serde_json::from_str(&said(command.output().unwrap())).unwrap();
+        summary["caches"].clone()
+    };
+    let own = dir.join("user/goldsmith/frames");
+    let usage = |caches: &Value, dir: &Path| {
+        let one = &caches[dir.to_str().unwrap()];
+        let count = |key: &str| one[key].as_u64().unwrap();
+        (count("reused_frames"), count("compressed_frames"))
+    };
+    assert!(convert(&["--no-cache"]).is_null() && !own.exists());
+    let (reused, compressed) = usage(&convert(&[]), &own);
+    // The lock file is there too.
+    let kept = fs::read_dir(&own).unwrap().count() as u64 - 1;
+    assert_eq!(compressed, kept, "a frame was made twice");
+    assert!(reused > 0);
+    // How often a frame of zeros is asked for depends on the threads.
+    let (again, made) = usage(&convert(&[]), &own);
+    assert!(made == 0 && again >= kept, "{made} made, {again} found");
+    let named = dir.join("named");
+    let (_, compressed) = usage(&convert(&["--cache", "named"]), Path::new("named"));
+    assert_eq!(compressed, fs::read_dir(&named).unwrap().count() as u64 - 1);
 }
 
 #[test]

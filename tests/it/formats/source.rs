@@ -239,7 +239,7 @@ fn a_format_that_is_not_read_comes_with_its_command() {
             "a.mender",
             tar(b"version"),
             "a Mender Artifact, which the update client of a device installs (mender-update install),",
-            "give the disk image that was made with it (NAME.img); `goldsmith artifact dump a.mender` shows what the Artifact has",
+            "give the disk image that was made with it (NAME.img); `goldsmith ls a.mender` shows its files",
         ),
         (
             "a.ova",

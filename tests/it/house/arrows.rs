@@ -17,6 +17,7 @@ const MAP: &[(&str, &str)] = &[
     ("problem", ""),
     ("pattern", ""),
     ("nearest", ""),
+    ("text_diff", ""),
     ("platform", ""),
     // Files of the host, which goldsmith reads whole.
     ("input_file", "units"),
@@ -94,7 +95,8 @@ const MAP: &[(&str, &str)] = &[
     ("dpkg", "deb digest problem shell stamp stream tree"),
     (
         "edit",
-        "boot bundle digest dpkg golden keyfile plan platform problem shell stamp stream tree units",
+        "boot boot/common bundle digest dpkg golden keyfile nearest pattern plan platform problem shell stamp \
+         stream tree units",
     ),
     // Outputs: written, checked and published; verified; flashed.
     (
@@ -107,6 +109,13 @@ const MAP: &[(&str, &str)] = &[
         "deb edit golden keyfile plan problem stamp stream tree units verify",
     ),
     ("sbom", "deb digest golden stamp stream tree"),
+    // Any file that has filesystems, for people who look into it.
+    (
+        "volume",
+        "artifact bytes fs/ext4 fs/fat golden image image/source problem stream tree units",
+    ),
+    ("compare", "deb stream text_diff tree units volume"),
+    ("emulate", "golden platform problem tree volume"),
     (
         "convert",
         "artifact bytes compress digest doctor dpkg edit fs/ext4 fs/fat golden image/output image/source image/table input_file keyfile plan platform problem report sbom stamp stream tree units verify",
@@ -118,14 +127,14 @@ const MAP: &[(&str, &str)] = &[
     // Many conversions, each with a configuration of its own.
     (
         "fleet",
-        "compress config convert digest edit golden image/source input_file lock plan problem \
+        "compress config convert digest golden image/source input_file lock plan problem \
          report repository stream tree units",
     ),
     (
         "cli",
-        "artifact bundle compress config convert digest doctor flash fleet fs/ext4 fs/fat golden \
-         image image/output image/source image/table init input_file lock migrate plan platform problem \
-         report repository stream tree units verify",
+        "artifact bundle compare compress config convert digest doctor edit emulate flash fleet fs/ext4 \
+         fs/fat golden image image/output image/source image/table init input_file lock migrate nearest plan \
+         platform problem report repository stamp stream text_diff tree units verify volume",
     ),
 ];
 
@@ -148,7 +157,8 @@ const DOORS: &[(&str, &[&str])] = &[
     (
         "anyhow",
         &[
-            "golden/", "plan/", "edit/", "doctor/", "convert/", "flash/", "fleet/", "cli/",
+            "golden/", "plan/", "edit/", "doctor/", "volume/", "compare/", "emulate/", "convert/",
+            "flash/", "fleet/", "cli/",
         ],
     ),
     ("ar", &["deb/archive.rs"]),
@@ -161,6 +171,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/install.rs"]),
     ("clap_mangen", &["cli/install.rs"]),
+    ("console", &["cli/terminal.rs"]),
     ("crc32c", &["fs/ext4/format.rs"]),
     // A checksum of several formats; a function, which needs no wrapper of ours.
     (
@@ -171,6 +182,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "image/source/xz.rs",
             "image/table/gpt.rs",
             "boot/uboot/environment.rs",
+            "convert/judged.rs",
             "convert/write_log.rs",
             "verify/table.rs",
             "verify/relations/raspberry_pi.rs",
@@ -206,6 +218,9 @@ const DOORS: &[(&str, &[&str])] = &[
             "stream/read_at.rs",
             "compress/cache.rs",
             "image/output/",
+            "volume/extract.rs",
+            "convert/space.rs",
+            "emulate/mod.rs",
             "flash/device.rs",
         ],
     ),
@@ -245,11 +260,19 @@ const DOORS: &[(&str, &[&str])] = &[
     ),
     ("sha_crypt", &["doctor/passwords.rs"]),
     ("signal_hook", &["cli/mod.rs"]),
+    ("similar", &["text_diff.rs"]),
     ("tar", &["deb/"]),
     // Files without a name, and files that get theirs last.
     (
         "tempfile",
-        &["compress/cache.rs", "image/", "lock/file.rs", "convert/"],
+        &[
+            "cli/boot.rs",
+            "compress/cache.rs",
+            "emulate/mod.rs",
+            "image/",
+            "lock/file.rs",
+            "convert/",
+        ],
     ),
     ("thiserror", &[""]),
     ("tokio", &["repository/host_names.rs"]),
@@ -526,7 +549,7 @@ fn the_checker_sees_crates_and_prints() {
     let one = |path, text| violations(path, &source::code(text)).join("; ");
     assert_eq!(
         one("stamp.rs", "fn f() -> anyhow::Result<()> {}\n"),
-        "stamp.rs: the crate anyhow has its doors at golden/, plan/, edit/, doctor/, convert/, flash/, fleet/, cli/"
+        "stamp.rs: the crate anyhow has its doors at golden/, plan/, edit/, doctor/, volume/, compare/, emulate/, convert/, flash/, fleet/, cli/"
     );
     assert_eq!(
         one("deb/mod.rs", "fn f() { crate::stream::zstd::x() }\n"),

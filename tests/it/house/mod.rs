@@ -2,6 +2,8 @@
 
 pub(crate) mod arrows;
 mod lengths;
+mod pages;
 mod source;
+mod troubles;
 mod uses;
 mod words;

@@ -244,3 +244,42 @@ fn only_what_tests_have_is_left_out() {
     assert!(!left.contains("fn b") && !left.contains('y'), "{left}");
     assert_eq!(left.lines().count(), text.lines().count());
 }
+
+/// The string literals of a source text with their places, as the compiler reads them but for
+/// escapes of characters by their number.
+pub(crate) fn strings(text: &str) -> Vec<(Range<usize>, String)> {
+    let bytes = text.as_bytes();
+    let (mut out, mut at) = (Vec::new(), 0);
+    while at < bytes.len() {
+        let end = literal_or_comment(bytes, at);
+        let quoted = text.get(at..end).filter(|word| word.ends_with(['"', '#']));
+        if let Some(word) = quoted.filter(|word| word.starts_with(['"', 'r'])) {
+            out.push((at..end, unquoted(word)));
+        }
+        at = end.max(at + 1);
+    }
+    out
+}
+
+/// What a string literal means.
+fn unquoted(literal: &str) -> String {
+    let inner = literal.trim_start_matches('r').trim_matches('#');
+    let inner = inner.strip_prefix('"').unwrap_or(inner);
+    let inner = inner.strip_suffix('"').unwrap_or(inner);
+    if literal.starts_with('r') {
+        return inner.to_owned();
+    }
+    let mut out = String::new();
+    let mut chars = inner.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (c, chars.peek()) {
+            ('\\', Some('\n')) => while chars.next_if(|c| c.is_whitespace()).is_some() {},
+            ('\\', Some(_)) => match chars.next() {
+                Some('n' | 't') => out.push(' '),
+                other => out.extend(other),
+            },
+            _ => out.push(c),
+        }
+    }
+    out
+}

@@ -70,6 +70,15 @@ pub(crate) fn again(dir: &Path, name: &str) {
     );
 }
 
+/// The converted image.
+pub(crate) fn image(dir: &Path) -> std::path::PathBuf {
+    let entries = fs::read_dir(dir.join("out")).unwrap();
+    let mut paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .find(|path| path.extension().is_some_and(|end| end == "img"))
+        .unwrap()
+}
+
 /// A golden image in a directory of its own; `None`, said aloud, when tools are missing.
 pub(crate) fn golden() -> Option<tempfile::TempDir> {
     if !images::can_make() || tool("mcopy").is_none() {

@@ -1,6 +1,6 @@
 //! What is mounted where: the boot partition among several, and files that a mount would hide.
 
-use super::boards::{SMALL, again, fine, golden, refused, run, text, write};
+use super::boards::{SMALL, again, fine, golden, image, refused, run, text, write};
 use crate::support::images;
 use crate::support::{must, tool};
 use std::fs;
@@ -102,6 +102,34 @@ fn of_two_boot_partitions_the_one_that_names_the_root_filesystem_is_taken() {
     assert!(said.contains(part), "{said}");
 }
 
+/// What a power cut leaves on the boot partition is looked for at each start, if the image can.
+#[test]
+fn the_boot_partition_is_checked_where_the_program_is() {
+    let Some(dir) = golden() else { return };
+    let at = dir.path();
+    let pass = |said: &str| {
+        fine(at, &format!("convert {SMALL} golden.img"));
+        let image = format!("{}?offset={}", image(at).display(), 9 << 20);
+        let fstab = must(
+            tool("debugfs").unwrap(),
+            &[&"-R", &"cat /etc/fstab", &image],
+        );
+        let line = fstab.lines().find(|line| line.contains("/boot/efi"));
+        let line = line.unwrap_or_else(|| panic!("{fstab}\n{said}"));
+        line.split_whitespace().nth(5).unwrap().to_owned()
+    };
+    let line = format!("plan {SMALL} golden.img").replace(" -q ", " ");
+    let note = "the image has no fsck.vfat (package dosfstools): the boot partition is not checked";
+    let without = said(at, &line);
+    assert!(without.contains(note), "{without}");
+    assert_eq!(pass(&without), "0");
+    write(at, "root/usr/sbin/fsck.vfat", "program");
+    again(at, "golden.img");
+    let with = said(at, &line);
+    assert!(!with.contains("fsck.vfat (package"), "{with}");
+    assert_eq!(pass(&with), "2");
+}
+
 /// Files that are added below a mount point are where the device shows them, or are warned of.
 #[test]
 fn files_that_a_mount_would_hide_are_moved_or_warned_of() {
@@ -120,7 +148,7 @@ fn files_that_a_mount_would_hide_are_moved_or_warned_of() {
         "more.toml",
         "[[overlay]]\ndir = \"files\"\ntarget = \"rootfs\"\n",
     );
-    let line = format!("plan {SMALL} -c more.toml golden.img").replace(" -q ", " ");
+    let line = format!("plan --edits {SMALL} -c more.toml golden.img").replace(" -q ", " ");
     let said = said(at, &line);
     for part in [
         "note: overlay files: /srv/b: moved to /data/srv, which /etc/fstab:",

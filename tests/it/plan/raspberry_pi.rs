@@ -4,7 +4,7 @@ use super::boards::{SMALL, again, golden, refused, run, text, write};
 use std::path::Path;
 
 /// A program of U-Boot: its first instruction, its version, its variables, the chips that it knows.
-fn u_boot(first: [u8; 4], cpu: &str, chips: &[&str]) -> Vec<u8> {
+pub(crate) fn u_boot(first: [u8; 4], cpu: &str, chips: &[&str]) -> Vec<u8> {
     let mut out = first.to_vec();
     out.extend(b" U-Boot 2023.01 (date)\0uboot.env\0");
     let variables =
@@ -16,8 +16,8 @@ fn u_boot(first: [u8; 4], cpu: &str, chips: &[&str]) -> Vec<u8> {
     out
 }
 
-const ARM64: [u8; 4] = [0x0a, 0, 0, 0x14];
-const ARM: [u8; 4] = [0xb8, 0, 0, 0xea];
+pub(crate) const ARM64: [u8; 4] = [0x0a, 0, 0, 0x14];
+pub(crate) const ARM: [u8; 4] = [0xb8, 0, 0, 0xea];
 
 /// A kernel of 64 bits, packed, or of 32.
 fn kernel(wide: bool) -> Vec<u8> {
@@ -84,7 +84,8 @@ pub(crate) fn card(at: &Path, wide: bool) {
 /// What a plan for `board` says, on both lines.
 fn plan(at: &Path, board: &str) -> String {
     again(at, "pi.img");
-    let line = format!("plan {SMALL} -c {board} pi.img").replace(" -q ", " ");
+    let line = format!("plan --edits {SMALL} -s boot.bootloader=u-boot -c {board} pi.img")
+        .replace(" -q ", " ");
     let output = run(at, &line);
     let said = format!("{}{}", text(&output.stderr), text(&output.stdout));
     assert!(output.status.success(), "{board}: {said}");
@@ -94,13 +95,56 @@ fn plan(at: &Path, board: &str) -> String {
 /// Why a plan for `board` is refused.
 fn no_plan(at: &Path, board: &str) -> String {
     again(at, "pi.img");
-    refused(at, &format!("plan {SMALL} -c {board} pi.img"), 1)
+    refused(
+        at,
+        &format!("plan {SMALL} -s boot.bootloader=u-boot -c {board} pi.img"),
+        1,
+    )
 }
 
 fn says(said: &str, parts: &[&str]) {
     for part in parts {
         assert!(said.contains(part), "{part}\n{said}");
     }
+}
+
+#[test]
+fn a_u_boot_that_is_there_is_left_on_purpose_only() {
+    let Some(dir) = golden() else { return };
+    let at = dir.path();
+    card(at, true);
+    again(at, "pi.img");
+    let line = format!("plan {SMALL} -c raspberrypi4-64 pi.img");
+    let said = refused(at, &line, 1);
+    says(
+        &said,
+        &[
+            "error: board raspberrypi4-64:16:14: boot.bootloader is rpi-tryboot by default, but the golden image has /usr/lib/u-boot/rpi_arm64/u-boot.bin: ",
+            "hint: set boot.bootloader to \"u-boot\" for a fleet that has it, or to \"rpi-tryboot\" for new devices\n",
+        ],
+    );
+    let said = refused(
+        at,
+        &line.replace("plan", "plan -s boot.bootloader=rpi-tryboot"),
+        1,
+    );
+    says(
+        &said,
+        &[
+            "the image has no vcmailbox",
+            "set boot.bootloader to \"u-boot\"",
+        ],
+    );
+    assert!(!said.contains("by default"), "{said}");
+    std::fs::remove_dir_all(at.join("root/usr/lib/u-boot")).unwrap();
+    write(at, "u-boot.bin", u_boot(ARM64, "armv8", &["bcm2711-emmc2"]));
+    again(at, "pi.img");
+    let said = refused(
+        at,
+        &line.replace("plan", "plan -s boot.u-boot=u-boot.bin"),
+        1,
+    );
+    says(&said, &["rpi-tryboot by default, but boot.u-boot is set"]);
 }
 
 #[test]

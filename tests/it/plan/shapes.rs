@@ -41,6 +41,9 @@ struct Shape {
     is: String,
     /// The board; else the image selects it.
     board: Option<String>,
+    /// Arguments of all runs, separated by blanks.
+    #[serde(default)]
+    options: String,
     converted: Option<Conversion>,
     refused: Option<Refusal>,
 }

@@ -72,11 +72,9 @@ fn literals(text: &str) -> BTreeSet<&str> {
     text.split('"').filter(is_code).collect()
 }
 
-#[test]
-fn every_code_has_a_test() {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let source = texts(&top.join("src/verify"));
-    let tests = texts(&top.join("tests/it/verify")) + &texts(&top.join("tests/it/boot/tryboot"));
+/// The codes of all findings, from the source.
+pub(crate) fn all() -> BTreeSet<String> {
+    let source = texts(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/verify"));
     // Roles of the record, programs, files and kinds of traces that are named like codes.
     let others = [
         "root-a",
@@ -89,17 +87,26 @@ fn every_code_has_a_test() {
         "slot-b0",
         "slot-b1",
     ];
-    let all: Vec<&str> = literals(&source)
-        .into_iter()
-        .filter(|word| !others.contains(word))
-        .collect();
+    let words = literals(&source).into_iter();
+    let codes = words.filter(|word| !others.contains(word));
+    codes.map(str::to_owned).collect()
+}
+
+#[test]
+fn every_code_has_a_test() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tests = texts(&top.join("tests/it/verify")) + &texts(&top.join("tests/it/boot/tryboot"));
+    let all = all();
     assert!(
         all.len() > 120,
         "{} codes are found in the source",
         all.len()
     );
     let tested = literals(&tests);
-    let missing: Vec<&&str> = all.iter().filter(|code| !tested.contains(**code)).collect();
+    let missing: Vec<&String> = all
+        .iter()
+        .filter(|code| !tested.contains(code.as_str()))
+        .collect();
     assert!(missing.is_empty(), "no test sees {missing:?}");
 }
 

@@ -8,10 +8,14 @@ use std::fs;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-/// Takes the place of `sync`: at the call whose number is in `cut` it damages the file just written
-/// and kills the tool.
+/// Takes the place of `sync`: at the call for a filesystem whose number is in `cut` it damages the
+/// file just written and kills the tool; those for a file are counted.
 pub(super) const POWER: &str = r#"#!/bin/sh
 here=${0%/*}
+if [ "$1" != -f ]; then
+    echo "$1" >>"$here/flushed"
+    exit 0
+fi
 file=$2
 read -r count <"$here/count"
 count=$((count + 1))
@@ -29,7 +33,7 @@ kill -9 $PPID
 "#;
 
 /// The variables for the model's values; what is out of range names a partition that there is not.
-pub(super) fn variables(values: Option<Values>) -> BTreeMap<String, String> {
+pub(crate) fn variables(values: Option<Values>) -> BTreeMap<String, String> {
     let part = values.map_or(4, |values| number(values.part)).to_string();
     let flag = |value: fn(Values) -> bool| u8::from(values.is_some_and(value)).to_string();
     let all = [
@@ -76,8 +80,13 @@ pub(crate) fn read(bytes: &[u8]) -> Option<SerialCopy> {
 /// Puts the tools into a directory, with the files that they look for: `config`, `settings`,
 /// `cmdline` and a lock.
 pub(crate) fn install_tools(dir: &Path) {
+    install_text(dir, &goldsmith::boot::common::tools::uboot_env());
+}
+
+/// The same with this text of the tools.
+pub(crate) fn install_text(dir: &Path, text: &str) {
     let here = dir.display();
-    let text = goldsmith::boot::common::tools::uboot_env()
+    let text = text
         .replace(
             "config=/etc/fw_env.config",
             &format!("config={here}/config"),
@@ -171,7 +180,7 @@ impl Device {
 }
 
 /// The environment of a new device.
-pub(super) fn factory() -> SerialPair {
+pub(crate) fn factory() -> SerialPair {
     SerialPair::new([0, 1].map(|serial| Some(SerialCopy::good(serial, Values::committed(Slot::A)))))
 }
 

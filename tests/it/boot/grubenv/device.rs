@@ -9,10 +9,14 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Takes the place of `sync`: at the call whose number is in `cut` it damages the file just written
-/// and kills the tool.
+/// Takes the place of `sync`: at the call for a filesystem whose number is in `cut` it damages the
+/// file just written and kills the tool; those for a file are counted.
 pub(super) const POWER: &str = r#"#!/bin/sh
 here=${0%/*}
+if [ "$1" != -f ]; then
+    echo "$1" >>"$here/flushed"
+    exit 0
+fi
 file=$2
 read -r count <"$here/count"
 count=$((count + 1))
@@ -35,6 +39,27 @@ mkdir -p "${old%/*}"
 cp "$file" "$old"
 "#;
 
+/// Puts the tools with this text into a directory, with the names of the files that they look for:
+/// `config`, `cmdline` and a lock.
+pub(crate) fn install_tools(dir: &Path, text: &str) {
+    let here = dir.display();
+    let text = text
+        .replace(
+            "config=/etc/mender_grubenv.config",
+            &format!("config={here}/config"),
+        )
+        .replace("interlock=/var/lock/", &format!("interlock={here}/"))
+        .replace("cmdline=/proc/cmdline", &format!("cmdline={here}/cmdline"));
+    assert_eq!(
+        text.matches(&*here.to_string()).count(),
+        3,
+        "the tool's paths"
+    );
+    for name in ["grub-mender-grubenv-print", "grub-mender-grubenv-set"] {
+        fs::write(dir.join(name), &text).unwrap();
+    }
+}
+
 /// A boot partition and the tools that work on it.
 pub(crate) struct Device {
     tools: Tools,
@@ -54,24 +79,7 @@ impl Device {
         let tools = Tools::new(shell, POWER)?;
         let path = tools.dir.path();
         let here = path.display();
-        let text = goldsmith::boot::common::tools::grubenv()
-            .replace(
-                "config=/etc/mender_grubenv.config",
-                &format!("config={here}/config"),
-            )
-            .replace("interlock=/var/lock/", &format!("interlock={here}/"))
-            .replace("cmdline=/proc/cmdline", &format!("cmdline={here}/cmdline"));
-        assert_eq!(
-            text.matches(&*here.to_string()).count(),
-            3,
-            "the tool's paths"
-        );
-        fs::write(path.join("grub-mender-grubenv-print"), text).unwrap();
-        std::os::unix::fs::symlink(
-            "grub-mender-grubenv-print",
-            path.join("grub-mender-grubenv-set"),
-        )
-        .unwrap();
+        install_tools(path, &goldsmith::boot::common::tools::grubenv());
         fs::write(
             path.join("config"),
             format!("ENV_DIR = {here}/env\nROOT_PARTITIONS = 2 3\n"),
@@ -133,7 +141,7 @@ impl Device {
 }
 
 /// The variables for the model's values.
-pub(super) fn variables(values: Values) -> [(&'static str, String); 3] {
+pub(crate) fn variables(values: Values) -> [(&'static str, String); 3] {
     [
         ("bootcount", u8::from(values.count).to_string()),
         ("mender_boot_part", number(values.part).to_string()),
@@ -182,10 +190,14 @@ pub(crate) fn place(dir: &Path, medium: &BlockPair) {
 
 /// The state on the boot partition as the model sees it.
 pub(crate) fn medium(dir: &Path) -> BlockPair {
-    fn read<T>(file: &Path, value: impl Fn(&dyn Fn(&str) -> String) -> Option<T>) -> Block<T> {
-        let bytes = fs::read(file).unwrap_or_default();
+    medium_of(|name| fs::read(dir.join(name)).unwrap_or_default())
+}
+
+/// The state as the model sees it, of files that are read by their names.
+pub(crate) fn medium_of(file: impl Fn(&str) -> Vec<u8>) -> BlockPair {
+    fn block<T>(bytes: &[u8], value: impl Fn(&dyn Fn(&str) -> String) -> Option<T>) -> Block<T> {
         let whole = bytes.len() == BLOCK && bytes.is_ascii() && !bytes.contains(&0);
-        let Some(variables) = env_block::variables(&bytes).filter(|_| whole) else {
+        let Some(variables) = env_block::variables(bytes).filter(|_| whole) else {
             return Block::Missing;
         };
         let get = |name: &str| {
@@ -203,9 +215,9 @@ pub(crate) fn medium(dir: &Path) -> BlockPair {
             .map(|at| at == 1)
     }
     let copies = [1, 2].map(|copy| {
-        let dir = dir.join(format!("mender_grubenv{copy}"));
-        let lock = read(&dir.join("lock"), |get| flag(&get("editing")));
-        let env = read(&dir.join("env"), |get| {
+        let bytes = |name: &str| file(&format!("mender_grubenv{copy}/{name}"));
+        let lock = block(&bytes("lock"), |get| flag(&get("editing")));
+        let env = block(&bytes("env"), |get| {
             let part = [Slot::A, Slot::B]
                 .into_iter()
                 .find(|slot| number(*slot).to_string() == get("mender_boot_part"))?;

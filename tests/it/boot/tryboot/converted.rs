@@ -3,7 +3,7 @@
 
 use super::device::Device;
 use crate::boot::env_tools::SHELLS;
-use crate::plan::boards::{SMALL, again, fine, golden, refused, run, text, write};
+use crate::plan::boards::{SMALL, again, fine, golden, image, refused, run, text, write};
 use crate::plan::raspberry_pi::card;
 use crate::support::{must, tool};
 use goldsmith::boot::common::tools::tryboot_env;
@@ -28,15 +28,6 @@ fn tryboot_card(at: &Path) {
         "boot/config.txt",
         "auto_initramfs=1\ndtoverlay=vc4-kms-v3d\narm_64bit=1\n",
     );
-}
-
-/// The converted image.
-fn image(at: &Path) -> std::path::PathBuf {
-    let entries = fs::read_dir(at.join("out")).unwrap();
-    let mut paths = entries.map(|entry| entry.unwrap().path());
-    paths
-        .find(|path| path.extension().is_some_and(|end| end == "img"))
-        .unwrap()
 }
 
 /// Runs an mtools program on the boot partition, which begins after the first mebibyte.

@@ -1,9 +1,10 @@
 //! A device without its hardware: the real tools, run with a boot partition that is a directory,
 //! programs that write down what they do to it, and a mailbox that is a file.
 
-use super::driver::Driver;
-use super::fat::Disk;
 use crate::boot::env_tools::{Answer, Shell, Tools};
+use crate::boot::medium::driver::Driver;
+use crate::boot::medium::fat::Disk;
+use crate::boot::medium::op::{Op, apply};
 use goldsmith::boot::state::Slot;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -23,7 +24,7 @@ keep() { n=$(($(cat "$here/count") + 1)); echo $n >"$here/count"; /bin/cp "$1" "
 case $me in
     sync)
         case $1 in
-            -f) log all - ;;
+            -f) if inside "$2"; then log all -; fi ;;
             *) if inside "$1"; then log flush "$inside"; fi ;;
         esac ;;
     cp)
@@ -56,21 +57,6 @@ case $me in
         echo "0x0000001c 0x80000000 0x00038064 0x00000004 0x80000004 0x0000000$4 0x00000000" ;;
 esac
 "#;
-
-/// Something that a tool did to the boot partition or the mailbox.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Op {
-    Put(String, Vec<u8>),
-    Overwrite(String, Vec<u8>),
-    Delete(String),
-    Mkdir(String),
-    Rename(String, String),
-    /// All that was written is on its way to the medium.
-    SyncAll,
-    /// A file is on the medium, and all that was on its way.
-    Flush,
-    Flag(bool),
-}
 
 /// The versions of a root filesystem: its release, and that of its kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -321,18 +307,6 @@ impl Device {
 pub(super) struct Run {
     pub(super) answer: Answer,
     pub(super) ops: Vec<Op>,
-}
-
-/// Does to the driver what a tool did; flushes and the flag are the caller's.
-pub(super) fn apply(driver: &mut Driver, op: &Op) {
-    match op {
-        Op::Put(path, bytes) => driver.put(path, bytes),
-        Op::Overwrite(path, bytes) => driver.overwrite(path, bytes),
-        Op::Delete(path) => driver.remove(path),
-        Op::Mkdir(path) => driver.mkdir(path),
-        Op::Rename(from, to) => driver.rename(from, to),
-        Op::SyncAll | Op::Flush | Op::Flag(_) => {}
-    }
 }
 
 fn files_below(dir: &Path) -> Vec<String> {

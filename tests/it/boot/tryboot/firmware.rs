@@ -4,7 +4,7 @@
 //! Sources: Raspberry Pi documentation, pages `config.txt`, "Conditional filters", "autoboot.txt",
 //! "EEPROM boot flow"; the release notes of the boot loaders in the boards' memories.
 
-use super::fat::Disk;
+use crate::boot::medium::fat::Disk;
 use std::collections::BTreeSet;
 
 /// A board, with the date of the boot loader in its memory (year, month, day).
@@ -327,8 +327,8 @@ fn prefixed(prefix: &str, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::driver::Driver;
     use super::*;
+    use crate::boot::medium::driver::Driver;
 
     /// A partition with these files, and what all models need.
     fn partition(files: &[(&str, &str)]) -> Disk {

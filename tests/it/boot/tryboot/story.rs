@@ -1,17 +1,16 @@
 //! Every order of events, with the power failing between any two writes, and the writes arriving in
 //! any order that the medium may choose.
 
-use super::Fsck;
-use super::choices::{choices, combinations};
-use super::device::{Device, Op, Root, Run, World, apply, content};
-use super::driver::Driver;
-use super::fat::Disk;
+use super::device::{Device, Root, Run, World, content};
 use super::firmware::{self, Board, PI4, Started};
 use super::judge::{settings, slot_of, words};
+use crate::boot::medium::choices::{choices, combinations};
+use crate::boot::medium::driver::Driver;
+use crate::boot::medium::fat::Disk;
+use crate::boot::medium::op::{Op, apply};
+use crate::boot::medium::{Fsck, hash};
 use goldsmith::boot::state::Slot;
-use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::hash::{Hash as _, Hasher as _};
 
 /// Something that happens to a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -110,32 +109,10 @@ pub(super) struct Stories<'d> {
     checked: HashSet<u64>,
 }
 
-fn hash(value: impl std::hash::Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
-}
-
-/// What can be seen of a medium: names, contents, and which of them cannot be read.
-fn visible(disk: &Disk) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    let mut all: Vec<_> = disk.walk();
-    all.sort_by(|one, two| one.0.cmp(&two.0));
-    for (path, entry) in all {
-        let bytes = if entry.is_dir {
-            None
-        } else {
-            disk.content(&entry)
-        };
-        (path, entry.is_dir, bytes).hash(&mut hasher);
-    }
-    hasher.finish()
-}
-
 impl World {
     fn key(&self) -> u64 {
         hash((
-            visible(&self.disk),
+            self.disk.visible(),
             self.flag,
             &self.state,
             &self.others,
@@ -480,7 +457,7 @@ impl<'d> Stories<'d> {
                 }
             }
             self.seen.cuts += 1;
-            let key = visible(&disk);
+            let key = disk.visible();
             let context = hash((world.key(), key, truths, flag, event));
             if !distinct.insert(key) || !self.checked.insert(context) {
                 continue;

@@ -145,6 +145,8 @@ pub(super) fn settings(variant: &str) -> &'static [&'static str] {
         // Room for a kernel beside the old one, and for Artifacts on the data partition.
         "pi-system" => &[
             "--set",
+            "boot.bootloader=\"u-boot\"",
+            "--set",
             "storage.size=\"4 GiB\"",
             "--set",
             "boot.size=\"192 MiB\"",

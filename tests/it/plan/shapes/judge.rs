@@ -168,7 +168,7 @@ impl<'a> Case<'a> {
         image: &'a Path,
         user: &'a UnprivilegedUser,
     ) -> Self {
-        let mut options = conversion.options.clone();
+        let mut options = format!("{} {}", shape.options, conversion.options);
         if !conversion.config.is_empty() {
             fs::write(user.path().join("more.toml"), &conversion.config).expect("a file");
             options.push_str(" -c more.toml");

@@ -110,10 +110,13 @@ fn row(shape: &Shape, outcome: &Outcome) -> String {
         }
     }
     let name = shape.replica();
-    let board = match &shape.board {
+    let mut board = match &shape.board {
         Some(board) => format!("`{name}`, board `{board}`"),
         None => format!("`{name}`"),
     };
+    if !shape.options.is_empty() {
+        board.push_str(&format!(", `{}`", shape.options));
+    }
     format!(
         "| {} | {board} | {} | {} |\n",
         escaped(&shape.is),

@@ -1,47 +1,48 @@
 //! Linux's driver of a FAT32, by the sectors that it writes.
 //!
-//! It cannot be recorded here, so this follows `fs/fat` of Linux: which sectors an operation
-//! changes, and to what. The order in which they reach the medium is not a part of it: the page
-//! cache and the medium may write each sector at any time between two flushes, in any of the
-//! versions that it has had since the last one.
+//! This follows `fs/fat` of Linux: which sectors an operation changes, and to what. Recordings of a
+//! real kernel are held against it. The order in which sectors reach the medium is not a part of
+//! it: the page cache and the medium may write each of them at any time between two flushes, in any
+//! of the versions that it has had since the last one.
 
 use super::fat::{
-    CLUSTERS, Disk, END, ENTRIES, Entry, RESERVED, ROOT, SECTOR, Sector, TABLE, checksum, sector_of,
+    CLUSTERS, Disk, END, ENTRIES, Entry, LAST, RESERVED, ROOT, SECTOR, Sector, TABLE, checksum,
+    sector_of,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The driver: a medium, and sectors that are not there yet.
 #[derive(Clone, Debug)]
-pub(super) struct Driver {
+pub(crate) struct Driver {
     /// What the medium has for sure.
-    pub(super) durable: Disk,
+    pub(crate) durable: Disk,
     /// What the driver sees.
-    pub(super) now: Disk,
+    pub(crate) now: Disk,
     /// Each sector that was written since the last flush, in all its versions, in order.
-    pub(super) pending: Vec<(u32, Sector)>,
+    pub(crate) pending: Vec<(u32, Sector)>,
     /// Whether the driver stopped writing because of something that cannot be.
-    pub(super) read_only: bool,
+    pub(crate) read_only: bool,
     /// Whether clusters are taken from the lowest free one on, which takes those first that were
     /// just freed; else from the one after the last that was taken.
-    pub(super) reuses: bool,
+    pub(crate) reuses: bool,
     last: u32,
 }
 
 impl Driver {
-    pub(super) fn new(disk: Disk, reuses: bool) -> Self {
+    pub(crate) fn new(disk: Disk, reuses: bool) -> Self {
         Self {
             durable: disk.clone(),
             now: disk,
             pending: Vec::new(),
             read_only: false,
             reuses,
-            last: 200,
+            last: LAST,
         }
     }
 
     /// The medium has all that was written.
-    pub(super) fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         self.durable = self.now.clone();
         self.pending.clear();
     }
@@ -104,11 +105,17 @@ impl Driver {
             .iter()
             .map(|(_, _, raw)| raw[..11].to_vec())
             .collect();
-        let short = (1..)
-            .map(|number| alias(&name, number))
+        let numbered = || (1..).map(|number| alias(&name, number));
+        let short = exact(&name)
+            .into_iter()
+            .chain(numbered())
             .find(|short| !taken.contains(&short[..]))
             .unwrap();
-        let raws = raw_entries(&name, &short, first, is_dir);
+        let mut raws = raw_entries(&name, &short, first, is_dir);
+        // A short name in capitals has no long one.
+        if exact(&name) == Some(short) && !name.contains(|c: char| c.is_ascii_lowercase()) {
+            raws.drain(..raws.len() - 1);
+        }
         let mut places: Vec<(u32, usize)> = Vec::new();
         let mut at_end = false;
         for (sector, at, raw) in self.now.slots(dir) {
@@ -159,7 +166,7 @@ impl Driver {
     }
 
     /// `open` with `O_CREAT | O_TRUNC`, and writes: what `cp` does.
-    pub(super) fn put(&mut self, path: &str, bytes: &[u8]) {
+    pub(crate) fn put(&mut self, path: &str, bytes: &[u8]) {
         if self.read_only {
             return;
         }
@@ -192,7 +199,7 @@ impl Driver {
     }
 
     /// A write of the same length into a file: `dd conv=notrunc`.
-    pub(super) fn overwrite(&mut self, path: &str, bytes: &[u8]) {
+    pub(crate) fn overwrite(&mut self, path: &str, bytes: &[u8]) {
         let Some(entry) = self.now.find(path) else {
             return;
         };
@@ -206,7 +213,7 @@ impl Driver {
         self.update(*entry.places.last().unwrap(), entry.first, entry.size);
     }
 
-    pub(super) fn remove(&mut self, path: &str) {
+    pub(crate) fn remove(&mut self, path: &str) {
         let Some(entry) = self.now.find(path).filter(|_| !self.read_only) else {
             return;
         };
@@ -222,7 +229,7 @@ impl Driver {
         }
     }
 
-    pub(super) fn mkdir(&mut self, path: &str) {
+    pub(crate) fn mkdir(&mut self, path: &str) {
         if self.read_only || self.now.find(path).is_some() {
             return;
         }
@@ -246,7 +253,7 @@ impl Driver {
 
     /// `rename` onto a file that exists: its entry gets the new cluster, then the old name goes,
     /// then the clusters that nothing names any more.
-    pub(super) fn rename(&mut self, from: &str, to: &str) {
+    pub(crate) fn rename(&mut self, from: &str, to: &str) {
         let (Some(old), Some(new)) = (self.now.find(from), self.now.find(to)) else {
             return;
         };
@@ -256,14 +263,41 @@ impl Driver {
     }
 }
 
-/// A short name for a long one.
+/// A character as short names have it, and whether it is the same but for capitals; `None` for one
+/// that they leave out.
+fn short_char(c: char) -> Option<(u8, bool)> {
+    match c {
+        ' ' | '.' => None,
+        '[' | ']' | ';' | ',' | '+' | '=' => Some((b'_', false)),
+        c if c.is_ascii() => Some((c.to_ascii_uppercase() as u8, true)),
+        _ => Some((b'_', false)),
+    }
+}
+
+/// The short name that says all of this one.
+fn exact(name: &str) -> Option<[u8; 11]> {
+    let (stem, end) = name.rsplit_once('.').unwrap_or((name, ""));
+    let fits = (1..=8).contains(&stem.len()) && end.len() <= 3;
+    let mut chars = stem.chars().chain(end.chars());
+    if !fits || !chars.all(|c| short_char(c).is_some_and(|(_, same)| same)) {
+        return None;
+    }
+    let mut out = [b' '; 11];
+    for (at, byte) in stem.bytes().enumerate() {
+        out[at] = byte.to_ascii_uppercase();
+    }
+    for (at, byte) in end.bytes().enumerate() {
+        out[8 + at] = byte.to_ascii_uppercase();
+    }
+    Some(out)
+}
+
+/// A numbered short name for a long one.
 fn alias(name: &str, number: u32) -> [u8; 11] {
     let (stem, end) = name.rsplit_once('.').unwrap_or((name, ""));
     let clean = |text: &str, most: usize| -> Vec<u8> {
-        let kept = text.bytes().filter(u8::is_ascii_alphanumeric);
-        kept.map(|byte| byte.to_ascii_uppercase())
-            .take(most)
-            .collect()
+        let kept = text.chars().filter_map(short_char);
+        kept.map(|(byte, _)| byte).take(most).collect()
     };
     let mut out = [b' '; 11];
     let tail = format!("~{number}");

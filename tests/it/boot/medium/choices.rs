@@ -10,9 +10,9 @@ const EXHAUSTIVE: usize = 768;
 const DRAWN: usize = 160;
 
 /// The sectors that were written since the last flush, each with all its versions.
-pub(super) type Choices = Vec<(u32, Vec<Sector>)>;
+pub(crate) type Choices = Vec<(u32, Vec<Sector>)>;
 
-pub(super) fn choices(driver: &Driver) -> Choices {
+pub(crate) fn choices(driver: &Driver) -> Choices {
     let mut versions: BTreeMap<u32, Vec<Sector>> = BTreeMap::new();
     for (sector, bytes) in &driver.pending {
         versions.entry(*sector).or_default().push(bytes.clone());
@@ -22,7 +22,7 @@ pub(super) fn choices(driver: &Driver) -> Choices {
 
 /// Combinations, each with the number of a version for each sector, 0 for what the medium has; and
 /// whether they are all there are.
-pub(super) fn combinations(driver: &Driver, choices: &Choices) -> (Vec<Vec<usize>>, bool) {
+pub(crate) fn combinations(driver: &Driver, choices: &Choices) -> (Vec<Vec<usize>>, bool) {
     let all = choices
         .iter()
         .try_fold(1_usize, |all, (_, versions)| {

@@ -7,40 +7,42 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 /// The size of a sector, and of a cluster (bytes).
-pub(super) const SECTOR: usize = 512;
+pub(crate) const SECTOR: usize = 512;
 /// The sectors in front of the first table.
-pub(super) const RESERVED: u32 = 32;
+pub(crate) const RESERVED: u32 = 32;
 /// The clusters: the fewest that make a FAT32, and some.
-pub(super) const CLUSTERS: u32 = 65_600;
+pub(crate) const CLUSTERS: u32 = 65_600;
 /// The sectors of one table.
-pub(super) const TABLE: u32 = (CLUSTERS + 2).div_ceil(128);
+pub(crate) const TABLE: u32 = (CLUSTERS + 2).div_ceil(128);
 /// The first sector of cluster 2.
 const DATA: u32 = RESERVED + 2 * TABLE;
 /// The first cluster of the root directory.
-pub(super) const ROOT: u32 = 2;
+pub(crate) const ROOT: u32 = 2;
+/// The cluster after which a driver looks for free ones first.
+pub(crate) const LAST: u32 = 200;
 /// An entry of the table that ends a chain.
-pub(super) const END: u32 = 0x0fff_ffff;
+pub(crate) const END: u32 = 0x0fff_ffff;
 /// The entries of a directory in a sector.
-pub(super) const ENTRIES: usize = SECTOR / 32;
+pub(crate) const ENTRIES: usize = SECTOR / 32;
 
 /// The bytes of a sector.
-pub(super) type Sector = Arc<[u8; SECTOR]>;
+pub(crate) type Sector = Arc<[u8; SECTOR]>;
 
 /// A medium: sectors that are not all zeros, by their numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Disk {
+pub(crate) struct Disk {
     sectors: BTreeMap<u32, Sector>,
 }
 
 /// A file or directory as a directory has it.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) name: String,
-    pub(super) is_dir: bool,
-    pub(super) first: u32,
-    pub(super) size: u32,
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) is_dir: bool,
+    pub(crate) first: u32,
+    pub(crate) size: u32,
     /// Where its entries are: sector and number within it; the last is the short one.
-    pub(super) places: Vec<(u32, usize)>,
+    pub(crate) places: Vec<(u32, usize)>,
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> u32 {
@@ -52,19 +54,29 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 }
 
 /// The first sector of a cluster.
-pub(super) fn sector_of(cluster: u32) -> u32 {
+pub(crate) fn sector_of(cluster: u32) -> u32 {
     DATA + (cluster - 2)
+}
+
+/// The sectors in front of the tables: the volume's own, and the count of free clusters.
+pub(crate) fn first_sectors() -> std::ops::Range<u32> {
+    0..RESERVED
+}
+
+/// The sectors of a volume.
+pub(crate) fn sectors() -> u32 {
+    DATA + CLUSTERS
 }
 
 /// Whether a sector is one of a directory, a table, or of the volume's own: not of a file's data,
 /// as far as its place tells.
-pub(super) fn is_table(sector: u32) -> bool {
+pub(crate) fn is_table(sector: u32) -> bool {
     sector < DATA
 }
 
 impl Disk {
     /// An empty volume, as `mkfs.vfat` makes it.
-    pub(super) fn format() -> Self {
+    pub(crate) fn format() -> Self {
         let mut disk = Self::default();
         let mut boot = [0_u8; SECTOR];
         boot[..3].copy_from_slice(&[0xeb, 0x58, 0x90]);
@@ -91,7 +103,7 @@ impl Disk {
         info[..4].copy_from_slice(b"RRaA");
         info[484..488].copy_from_slice(b"rrAa");
         info[488..492].copy_from_slice(&u32::MAX.to_le_bytes());
-        info[492..496].copy_from_slice(&u32::MAX.to_le_bytes());
+        info[492..496].copy_from_slice(&LAST.to_le_bytes());
         info[510..].copy_from_slice(&[0x55, 0xaa]);
         for (at, bytes) in [(0, boot), (1, info), (6, boot), (7, info)] {
             disk.put(at, Arc::new(bytes));
@@ -105,18 +117,18 @@ impl Disk {
         disk
     }
 
-    pub(super) fn get(&self, sector: u32) -> [u8; SECTOR] {
+    pub(crate) fn get(&self, sector: u32) -> [u8; SECTOR] {
         self.sectors
             .get(&sector)
             .map_or([0; SECTOR], |bytes| **bytes)
     }
 
-    pub(super) fn put(&mut self, sector: u32, bytes: Sector) {
+    pub(crate) fn put(&mut self, sector: u32, bytes: Sector) {
         self.sectors.insert(sector, bytes);
     }
 
     /// Writes the medium to a file of the host.
-    pub(super) fn write_to(&self, file: &File) -> io::Result<()> {
+    pub(crate) fn write_to(&self, file: &File) -> io::Result<()> {
         file.set_len(0)?;
         file.set_len(u64::from(DATA + CLUSTERS) * SECTOR as u64)?;
         for (sector, bytes) in &self.sectors {
@@ -127,7 +139,7 @@ impl Disk {
 
     /// The medium as a file of the host has it, which was written from this one, and of which no
     /// sector that is all zeros was changed.
-    pub(super) fn reread(&self, file: &File) -> io::Result<Self> {
+    pub(crate) fn reread(&self, file: &File) -> io::Result<Self> {
         let mut out = Self::default();
         for sector in self.sectors.keys() {
             let mut bytes = [0; SECTOR];
@@ -137,13 +149,13 @@ impl Disk {
         Ok(out)
     }
 
-    pub(super) fn next(&self, cluster: u32) -> u32 {
+    pub(crate) fn next(&self, cluster: u32) -> u32 {
         let bytes = self.get(RESERVED + cluster / 128);
         u32_at(&bytes, (cluster % 128) as usize * 4) & END
     }
 
     /// The clusters of a chain, and whether it ends as it should.
-    pub(super) fn chain(&self, first: u32) -> (Vec<u32>, bool) {
+    pub(crate) fn chain(&self, first: u32) -> (Vec<u32>, bool) {
         let mut out = Vec::new();
         let mut at = first;
         while (2..CLUSTERS + 2).contains(&at) && out.len() < 4096 {
@@ -153,7 +165,7 @@ impl Disk {
         (out, at >= 0x0fff_fff8)
     }
 
-    pub(super) fn slots(&self, dir: u32) -> Vec<(u32, usize, [u8; 32])> {
+    pub(crate) fn slots(&self, dir: u32) -> Vec<(u32, usize, [u8; 32])> {
         let sectors = self.chain(dir).0.into_iter().map(sector_of);
         sectors
             .flat_map(|sector| {
@@ -224,7 +236,7 @@ impl Disk {
         out
     }
 
-    pub(super) fn find(&self, path: &str) -> Option<Entry> {
+    pub(crate) fn find(&self, path: &str) -> Option<Entry> {
         let mut dir = ROOT;
         let mut found = None;
         for name in path.split('/').filter(|name| !name.is_empty()) {
@@ -237,7 +249,7 @@ impl Disk {
     }
 
     /// The entries of a directory, `""` for the root.
-    pub(super) fn list(&self, path: &str) -> Vec<Entry> {
+    pub(crate) fn list(&self, path: &str) -> Vec<Entry> {
         let dir = if path.is_empty() {
             Some(ROOT)
         } else {
@@ -249,12 +261,12 @@ impl Disk {
     }
 
     /// The content of a file: `None` if there is none, or if its chain ends before it does.
-    pub(super) fn read(&self, path: &str) -> Option<Vec<u8>> {
+    pub(crate) fn read(&self, path: &str) -> Option<Vec<u8>> {
         let entry = self.find(path).filter(|entry| !entry.is_dir)?;
         self.content(&entry)
     }
 
-    pub(super) fn content(&self, entry: &Entry) -> Option<Vec<u8>> {
+    pub(crate) fn content(&self, entry: &Entry) -> Option<Vec<u8>> {
         let (chain, _) = self.chain(entry.first);
         let needed = (entry.size as usize).div_ceil(SECTOR);
         let bytes: Vec<u8> = chain
@@ -268,14 +280,28 @@ impl Disk {
 
     /// Whether the chain of a file or directory is one that the driver can free or read to its end:
     /// anything else makes it stop writing to the volume.
-    pub(super) fn is_sound(&self, entry: &Entry) -> bool {
+    pub(crate) fn is_sound(&self, entry: &Entry) -> bool {
         let (chain, ends) = self.chain(entry.first);
         (entry.first == 0 && entry.size == 0)
             || (ends && chain.len() >= (entry.size as usize).div_ceil(SECTOR))
     }
 
+    /// A number for what can be seen of it: names, contents, and which of them cannot be read.
+    pub(crate) fn visible(&self) -> u64 {
+        let mut all: Vec<_> = self.walk();
+        all.sort_by(|one, two| one.0.cmp(&two.0));
+        let all = all.into_iter().map(|(path, entry)| {
+            let bytes = match entry.is_dir {
+                true => None,
+                false => self.content(&entry),
+            };
+            (path, entry.is_dir, bytes)
+        });
+        super::hash(all.collect::<Vec<_>>())
+    }
+
     /// The paths of all files, a few directories deep.
-    pub(super) fn walk(&self) -> Vec<(String, Entry)> {
+    pub(crate) fn walk(&self) -> Vec<(String, Entry)> {
         let mut out = Vec::new();
         let mut dirs = vec![(String::new(), ROOT)];
         let mut seen = BTreeSet::from([ROOT]);
@@ -292,16 +318,25 @@ impl Disk {
     }
 }
 
-pub(super) fn checksum(short: &[u8; 11]) -> u8 {
+pub(crate) fn checksum(short: &[u8; 11]) -> u8 {
     short
         .iter()
         .fold(0, |sum: u8, byte| sum.rotate_right(1).wrapping_add(*byte))
 }
 
+/// The file of a set that has its name in capitals.
+const CAPITALS: &str = "README";
+
+/// A name without a long one, as the tools write it: a FAT ignores case, the directory that stands
+/// for it does not.
 fn short_name(short: &[u8; 11]) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_lowercase();
-    match text(&short[8..]).as_str() {
+    let name = match text(&short[8..]).as_str() {
         "" => text(&short[..8]),
         end => format!("{}.{end}", text(&short[..8])),
+    };
+    match name.eq_ignore_ascii_case(CAPITALS) {
+        true => CAPITALS.to_owned(),
+        false => name,
     }
 }

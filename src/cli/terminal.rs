@@ -1,0 +1,123 @@
+//! Text for people at a terminal: colours, and lines that break between words.
+
+use console::{Term, style};
+use std::io::IsTerminal as _;
+
+/// The level of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Level {
+    /// Nothing was made.
+    Error,
+    /// Advice that belongs to the message before it.
+    Hint,
+    /// The results are usable, but the user should know.
+    Warning,
+    /// Information.
+    Note,
+}
+
+impl Level {
+    /// All levels.
+    const ALL: [Self; 4] = [Self::Error, Self::Hint, Self::Warning, Self::Note];
+
+    /// The word before the message.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error:",
+            Self::Hint => "hint:",
+            Self::Warning => "warning:",
+            Self::Note => "note:",
+        }
+    }
+
+    /// The word in its colour, if colours are wanted on standard error.
+    fn painted(self) -> String {
+        let word = style(self.word()).for_stderr().bold();
+        let word = match self {
+            Self::Error => word.red(),
+            Self::Hint => word.cyan(),
+            Self::Warning => word.yellow(),
+            Self::Note => word.green(),
+        };
+        word.to_string()
+    }
+}
+
+/// Whether standard error is a terminal that can move its cursor.
+pub(super) fn is_terminal() -> bool {
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    std::io::stderr().is_terminal() && !dumb
+}
+
+/// A message with lines that break between words on a terminal, all but the first indented by
+/// `indent` columns.
+pub(super) fn wrapped(text: &str, indent: usize) -> String {
+    if !is_terminal() {
+        return text.to_owned();
+    }
+    let (_, columns) = Term::stderr().size();
+    broken(text, usize::from(columns), indent)
+}
+
+/// The text of errors with the words at the beginnings of its lines coloured, if standard error is
+/// a terminal.
+pub(super) fn painted(text: &str) -> String {
+    if !is_terminal() {
+        return text.to_owned();
+    }
+    let line = |line: &str| {
+        let mut levels = Level::ALL.iter();
+        let found = levels.find_map(|level| Some((level, line.strip_prefix(level.word())?)));
+        found.map_or_else(|| line.to_owned(), |(level, rest)| level.painted() + rest)
+    };
+    text.split_inclusive('\n').map(line).collect()
+}
+
+/// Breaks a text between words into lines of at most `columns` columns, all but the first indented
+/// by `indent`; words that are longer stay whole.
+fn broken(text: &str, columns: usize, indent: usize) -> String {
+    let mut out = String::new();
+    for (number, line) in text.lines().enumerate() {
+        let mut column = 0;
+        if number > 0 {
+            out.push('\n');
+            out.push_str(&" ".repeat(indent));
+            column = indent;
+        }
+        for (at, word) in line.split(' ').enumerate() {
+            let width = console::measure_text_width(word);
+            if at > 0 && column + 1 + width > columns {
+                out.push('\n');
+                out.push_str(&" ".repeat(indent));
+                column = indent;
+            } else if at > 0 {
+                out.push(' ');
+                column += 1;
+            }
+            out.push_str(word);
+            column += width;
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_break_between_words() {
+        assert_eq!(
+            broken("note: one two three", 14, 6),
+            "note: one two\n      three"
+        );
+        assert_eq!(broken("one two", 7, 6), "one two");
+        assert_eq!(
+            broken("a-very-long-word x", 10, 4),
+            "a-very-long-word\n    x"
+        );
+        assert_eq!(broken("one\n  two", 80, 2), "one\n    two");
+        assert_eq!(broken("", 80, 2), "");
+        assert_eq!(broken("größer ünd", 9, 2), "größer\n  ünd");
+    }
+}

@@ -1,0 +1,318 @@
+//! What the checks read of the disk before it is written, and whether that is what was written.
+//!
+//! The disk that is judged is made of runs of files: of the golden image, of overlays. Each of them
+//! may change between being judged and being written, and only what was judged may be published.
+//! [`WatchedDisk`] therefore remembers a checksum of everything that the checks read, and every
+//! chunk that goes into an output is compared with it. The judgement then holds for what was
+//! written, and need not be repeated.
+
+use crate::compress::chunker::Chunk;
+use crate::plan::layout::Layout;
+use crate::stream::{Content, ReadAt};
+use crate::units::align_down;
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// No reading crosses a multiple of this (bytes): chunks end there.
+const BLOCK: u64 = 4096;
+static ZEROS: [u8; BLOCK as usize] = [0; BLOCK as usize];
+
+/// A range of the disk that was read, within a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Reading {
+    /// Its offset on the disk (bytes).
+    offset: u64,
+    /// Its length (bytes), at most that of a block.
+    len: u32,
+    /// CRC-32.
+    crc: u32,
+}
+
+/// Readings, some of them several times.
+#[derive(Debug, Default)]
+struct Readings {
+    all: Vec<Reading>,
+    /// Number of readings without repetitions, as far as is known.
+    different: usize,
+}
+
+impl Readings {
+    /// The number of readings below which none are removed.
+    const FEW: usize = 1 << 16;
+
+    fn push(&mut self, reading: Reading) {
+        self.all.push(reading);
+        if self.all.len() >= 2 * self.different.max(Self::FEW) {
+            self.remove_repetitions();
+        }
+    }
+
+    fn remove_repetitions(&mut self) {
+        self.all.sort_unstable();
+        self.all.dedup();
+        self.different = self.all.len();
+    }
+}
+
+/// Which parts of the disk pass by while it is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WrittenParts {
+    pub(super) layout: Layout,
+    /// Length of the root filesystem (bytes).
+    pub(super) root_len: u64,
+    /// Whether slot B is a copy of slot A.
+    pub(super) copy_to_b: bool,
+    /// Whether there is no image: then only the root filesystem is written.
+    pub(super) only_root: bool,
+}
+
+impl WrittenParts {
+    /// Where the byte at `offset` passes by; `None` in the data partition, which is made anew for
+    /// the checksum of the root filesystem, and where nothing is written.
+    fn place(&self, offset: u64) -> Option<u64> {
+        let [a, b] = [self.layout.root_a, self.layout.root_b]
+            .map(|slot| slot.start..slot.start + self.root_len);
+        if self.copy_to_b && b.contains(&offset) {
+            return Some(offset - b.start + a.start);
+        }
+        let data = self.layout.data;
+        let is_other = (data.start..data.end()).contains(&offset) || self.only_root;
+        (!is_other || a.contains(&offset)).then_some(offset)
+    }
+}
+
+/// A disk that remembers what is read of it.
+#[derive(Debug)]
+pub(super) struct WatchedDisk {
+    disk: Content,
+    parts: WrittenParts,
+    readings: Mutex<Readings>,
+}
+
+impl WatchedDisk {
+    pub(super) fn new(disk: Content, parts: WrittenParts) -> Self {
+        Self {
+            disk,
+            parts,
+            readings: Mutex::default(),
+        }
+    }
+
+    fn readings(&self) -> MutexGuard<'_, Readings> {
+        self.readings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was read so far.
+    pub(super) fn judged(&self) -> Judged {
+        let mut readings = std::mem::take(&mut *self.readings());
+        readings.remove_repetitions();
+        readings.all.shrink_to_fit();
+        Judged {
+            readings: readings.all,
+            written: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl ReadAt for WatchedDisk {
+    fn len(&self) -> u64 {
+        self.disk.len()
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.disk.read_exact_at(offset, buf)?;
+        let (mut at, mut rest) = (offset, &*buf);
+        while !rest.is_empty() {
+            let len = (align_down(at, BLOCK) + BLOCK - at).min(rest.len() as u64);
+            let (part, after) = rest.split_at(len as usize);
+            if let Some(offset) = self.parts.place(at) {
+                let crc = crc32fast::hash(part);
+                let len = len as u32;
+                self.readings().push(Reading { offset, len, crc });
+            }
+            at += len;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        self.disk.next_data(offset)
+    }
+}
+
+/// What the checks read of a disk.
+#[derive(Debug)]
+pub(super) struct Judged {
+    /// By offset, without repetitions.
+    readings: Vec<Reading>,
+    /// How many of them were found in what was written.
+    written: AtomicUsize,
+}
+
+impl Judged {
+    /// Compares a chunk that is written at `start` of the disk with what was judged; each chunk
+    /// must come once.
+    ///
+    /// # Errors
+    /// The first range that is another one now.
+    pub(super) fn compare(&self, start: u64, chunk: &Chunk) -> io::Result<()> {
+        let end = start + chunk.len() as u64;
+        let first = self
+            .readings
+            .partition_point(|reading| reading.offset < start);
+        let mut found = 0;
+        for reading in &self.readings[first..] {
+            if reading.offset >= end {
+                break;
+            }
+            let len = reading.len as usize;
+            let from = (reading.offset - start) as usize;
+            let written = match chunk {
+                Chunk::Zero(_) => &ZEROS[..len],
+                Chunk::Data(bytes) => match bytes.get(from..from + len) {
+                    Some(written) => written,
+                    // It ends in the next chunk, and stays unknown.
+                    None => continue,
+                },
+            };
+            if crc32fast::hash(written) != reading.crc {
+                let offset = reading.offset;
+                let text = format!(
+                    "bytes {offset} to {} of the disk are not those that were checked: a file that \
+                     goes into the image was changed meanwhile",
+                    offset + u64::from(reading.len)
+                );
+                return Err(io::Error::other(text));
+            }
+            found += 1;
+        }
+        self.written.fetch_add(found, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether everything that was judged was found in what was written.
+    pub(super) fn is_written(&self) -> bool {
+        self.written.load(Ordering::Relaxed) == self.readings.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compress::pool::Pool;
+    use crate::plan::layout::Extent;
+    use std::sync::Arc;
+
+    const MIB: u64 = 1 << 20;
+
+    fn parts() -> WrittenParts {
+        let extent = |start, len| Extent {
+            start: start * MIB,
+            len: len * MIB,
+        };
+        WrittenParts {
+            layout: Layout {
+                boot: extent(1, 1),
+                root_a: extent(2, 2),
+                root_b: extent(4, 2),
+                data: extent(6, 1),
+                total: 8 * MIB,
+            },
+            root_len: MIB + 5000,
+            copy_to_b: true,
+            only_root: false,
+        }
+    }
+
+    /// A disk of which every 3000 bytes differ.
+    fn disk() -> Vec<u8> {
+        (0..8 * MIB).map(|at| (at / 3000 % 251) as u8).collect()
+    }
+
+    fn chunk(bytes: &[u8]) -> Chunk {
+        let mut buffer = Pool::new(bytes.len()).take();
+        buffer.whole().copy_from_slice(bytes);
+        Chunk::Data(Arc::new(buffer))
+    }
+
+    /// What was judged after these ranges were read.
+    fn judged(parts: WrittenParts, ranges: &[Range<u64>]) -> Judged {
+        let disk = WatchedDisk::new(Content::bytes(disk()), parts);
+        for range in ranges {
+            let mut buf = vec![0; (range.end - range.start) as usize];
+            disk.read_exact_at(range.start, &mut buf).unwrap();
+            // What is read twice counts once.
+            disk.read_exact_at(range.start, &mut buf).unwrap();
+        }
+        disk.judged()
+    }
+
+    #[test]
+    fn what_was_read_must_be_written_and_nothing_else() {
+        let disk = disk();
+        let start = 2 * MIB;
+        let root = &disk[start as usize..][..(MIB + 5000) as usize];
+        let ranges = [start + 100..start + 9000, start + MIB..start + MIB + 4999];
+        let known = judged(parts(), &ranges);
+        assert!(!known.is_written());
+        let (first, second) = root.split_at(8192);
+        known.compare(start, &chunk(first)).unwrap();
+        assert!(!known.is_written());
+        known.compare(start + 8192, &chunk(second)).unwrap();
+        assert!(known.is_written());
+        // A byte that was read is another one, and so is one that was not.
+        for (at, is_refused) in [
+            (99, false),
+            (100, true),
+            (8999, true),
+            (9000, false),
+            (MIB as usize - 1, false),
+            (MIB as usize, true),
+            (MIB as usize + 4999, false),
+        ] {
+            let mut other = root.to_vec();
+            other[at] ^= 1;
+            let known = judged(parts(), &ranges);
+            assert_eq!(
+                known.compare(start, &chunk(&other)).is_err(),
+                is_refused,
+                "{at}"
+            );
+        }
+        let zeros = Chunk::Zero(root.len());
+        let error = known.compare(start, &zeros).unwrap_err().to_string();
+        let expected = "bytes 2097252 to 2101248 of the disk are not those that were checked: a file \
+                        that goes into the image was changed meanwhile";
+        assert_eq!(error, expected);
+    }
+
+    #[test]
+    fn slot_b_is_slot_a_and_the_data_partition_is_made_anew() {
+        let (a, b) = (2 * MIB, 4 * MIB);
+        let places = |parts: WrittenParts| {
+            let last = b + MIB + 4999;
+            [0, a, b, last, last + 1, 6 * MIB, 7 * MIB].map(|at| parts.place(at))
+        };
+        let (end, after) = (Some(a + MIB + 4999), Some(b + MIB + 5000));
+        let all = [Some(0), Some(a), Some(a), end, after, None, Some(7 * MIB)];
+        assert_eq!(places(parts()), all);
+        let only_root = WrittenParts {
+            only_root: true,
+            ..parts()
+        };
+        let root = [None, Some(a), Some(a), end, None, None, None];
+        assert_eq!(places(only_root), root);
+    }
+
+    #[test]
+    fn what_passes_by_in_two_chunks_stays_unknown() {
+        let start = 2 * MIB;
+        let known = judged(parts(), std::slice::from_ref(&(start..start + 3000)));
+        known.compare(start, &chunk(&[0; 2999])).unwrap();
+        known.compare(start + 2999, &chunk(&[0; 5000])).unwrap();
+        assert!(!known.is_written());
+    }
+}
