@@ -4,9 +4,8 @@ use super::{Computer, left, started};
 use anyhow::{Context as _, Result};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::process::Stdio;
+use std::process::{Child, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often the network is tried.
@@ -15,6 +14,11 @@ const STEP: Duration = Duration::from_secs(1);
 const BANNER: Duration = Duration::from_secs(3);
 /// The end of the output that is searched (bytes): a message that was cut in two is found.
 const SEARCHED: usize = 4096;
+
+/// How long an emulator whose serial line is closed has to end.
+const GRACE: Duration = Duration::from_secs(2);
+/// The reason of a machine that is off.
+const OFF: &str = "the machine was switched off";
 
 /// How a system showed that it started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,36 +81,38 @@ pub fn watch(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = started(&mut command)?;
-    let errors = Arc::new(Mutex::new(Vec::new()));
+    let (errors_sender, errors) = channel();
     if let Some(output) = child.stderr.take() {
-        let errors = Arc::clone(&errors);
-        read_all(output, move |piece| {
-            errors
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .extend(piece);
-            true
+        let mut len = 0;
+        read_all(output, move |piece: Vec<u8>| {
+            // All is read, so that it does not wait; the first of it says what is wrong.
+            len += piece.len();
+            len > SEARCHED || errors_sender.send(piece).is_ok()
         });
     }
     let output = child.stdout.take().context("the output of QEMU")?;
     let (sender, pieces) = channel();
     read_all(output, move |piece| sender.send(piece).is_ok());
     let verdict = follow(&pieces, limit, ssh, log);
-    let ended = child.try_wait().context("waiting for QEMU")?;
+    let ended = match &verdict {
+        Ok(Verdict::Failed(reason, _)) if reason == OFF => soon_ended(&mut child)?,
+        _ => None,
+    };
     // It may have ended by itself.
     let _ = child.kill();
     let _ = child.wait();
     left().emulator = None;
-    let said = errors
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone();
+    let mut said = Vec::new();
+    // Its children may keep the pipe open.
+    while let Ok(piece) = errors.recv_timeout(GRACE / 4) {
+        said.extend(piece);
+    }
     let said = String::from_utf8_lossy(&said);
     match (verdict?, ended) {
         (Verdict::Failed(_, lines), Some(status)) => {
             let said = said.trim();
             let reason = match (said.is_empty(), status.success()) {
-                (true, true) => "the machine was switched off".to_owned(),
+                (true, true) => OFF.to_owned(),
                 (true, false) => format!("QEMU ended: {status}"),
                 (false, _) => format!("QEMU ended: {}", plain(said)),
             };
@@ -116,10 +122,22 @@ pub fn watch(
     }
 }
 
+/// How the emulator ended, if it does within [`GRACE`].
+fn soon_ended(child: &mut Child) -> Result<Option<ExitStatus>> {
+    let begin = Instant::now();
+    loop {
+        let status = child.try_wait().context("waiting for QEMU")?;
+        if status.is_some() || begin.elapsed() > GRACE {
+            return Ok(status);
+        }
+        std::thread::sleep(GRACE / 100);
+    }
+}
+
 /// Reads to the end in a thread of its own, or until `take` returns false.
 fn read_all(
     mut output: impl Read + Send + 'static,
-    take: impl Fn(Vec<u8>) -> bool + Send + 'static,
+    mut take: impl FnMut(Vec<u8>) -> bool + Send + 'static,
 ) {
     std::thread::spawn(move || {
         let mut buf = [0; 4096];
@@ -157,8 +175,7 @@ fn follow(
                 }
             }
             Err(RecvTimeoutError::Disconnected) => {
-                let reason = "the machine was switched off".to_owned();
-                return Ok(Verdict::Failed(reason, last_lines(&text)));
+                return Ok(Verdict::Failed(OFF.to_owned(), last_lines(&text)));
             }
         }
         match judged(&text) {
