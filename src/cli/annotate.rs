@@ -52,7 +52,10 @@ pub(super) fn start(annotations: Option<&Annotations>) {
 pub(super) fn show(severity: Severity, prefix: &str, problem: &Problem) {
     let text = match RUN.get() {
         Some((Annotations::GitHub, _)) => github(severity, "goldsmith", prefix, problem),
-        _ => terminal::painted(&line(severity, prefix, problem)),
+        _ => {
+            let text = line(severity, prefix, problem);
+            terminal::painted(&terminal::without_controls(&text))
+        }
     };
     record(severity, "goldsmith", problem);
     let _ = std::io::stderr().write_all(text.as_bytes());

@@ -222,7 +222,7 @@ fn on_signals() {
 
 /// Prints to standard output. A closed pipe is not an error.
 fn print(text: &str) -> io::Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
+    match io::stdout().write_all(terminal::without_controls(text).as_bytes()) {
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }

@@ -3,12 +3,12 @@
 use super::input::{ConversionArgs, UNNAMED};
 use super::{golden_partitions, new_file, picture, print, progress};
 use crate::bundle;
+use crate::compare;
 use crate::convert::{self, Prepared, Record};
 use crate::edit::changes::NetChange;
 use crate::golden::Golden;
-use crate::stream::{Content, ReadAt as _};
-use crate::text_diff;
-use crate::tree::{LeafKind, Node, Tree};
+use crate::stream::Content;
+use crate::tree::{Leaf, LeafKind, Node, Tree};
 use crate::units::human;
 use clap::Args;
 use std::fmt::Write;
@@ -154,8 +154,16 @@ fn counted(edits: &[&NetChange]) -> String {
     format!("{numbers}: {}{rest}", named.join(", "))
 }
 
-/// The largest text file whose lines are compared (bytes).
-const DIFF_MAX: u64 = 1 << 20;
+/// The content of a regular file; a symbolic link is none.
+fn file<'t>(tree: &'t Tree, path: &str) -> Option<&'t Content> {
+    match tree.find_nofollow(path)? {
+        Node::Leaf(Leaf {
+            kind: LeafKind::File(content),
+            ..
+        }) => Some(content),
+        _ => None,
+    }
+}
 
 /// The lines that differ in the text files of the golden image that are changed.
 fn diff(prepared: &Prepared, root: &Tree, boot: Option<&Tree>) -> anyhow::Result<String> {
@@ -171,24 +179,12 @@ fn diff(prepared: &Prepared, root: &Tree, boot: Option<&Tree>) -> anyhow::Result
         let Some(before) = before.filter(|_| edit.action == "changed") else {
             continue;
         };
-        let text = |tree: &Tree| -> anyhow::Result<Option<String>> {
-            let is_small = |file: &Content| file.len() <= DIFF_MAX;
-            let Some(Node::Leaf(leaf)) = tree.find_nofollow(&edit.path) else {
-                return Ok(None);
-            };
-            let LeafKind::File(file) = &leaf.kind else {
-                return Ok(None);
-            };
-            if !is_small(file) {
-                return Ok(None);
-            }
-            let text = String::from_utf8(file.read_all(DIFF_MAX)?).ok();
-            Ok(text.filter(|text| !text.contains('\0')))
-        };
-        let (Some(old), Some(new)) = (text(before)?, text(after)?) else {
+        let (Some(old), Some(new)) = (file(before, &edit.path), file(after, &edit.path)) else {
             continue;
         };
-        let mut lines = text_diff::unified(&old, &new);
+        let Some(mut lines) = compare::patch(old, new)? else {
+            continue;
+        };
         for secret in &secrets {
             lines = lines.replace(secret, "***");
         }

@@ -1,6 +1,7 @@
 //! Text for people at a terminal: colours, and lines that break between words.
 
 use console::{Term, style};
+use std::borrow::Cow;
 use std::io::IsTerminal as _;
 
 /// The level of a message.
@@ -41,6 +42,24 @@ impl Level {
         };
         word.to_string()
     }
+}
+
+/// The text without characters that a terminal would take for commands: names and contents of
+/// images may hold any.
+pub(super) fn without_controls(text: &str) -> Cow<'_, str> {
+    let is_command = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(is_command) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_command(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// Whether standard error is a terminal that can move its cursor.
@@ -104,6 +123,15 @@ fn broken(text: &str, columns: usize, indent: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_commands_the_terminal() {
+        assert!(matches!(without_controls("a\tb\n"), Cow::Borrowed(_)));
+        assert_eq!(
+            without_controls("a\x1b[2Jb\r\u{9b}c"),
+            "a\\u{1b}[2Jb\\r\\u{9b}c"
+        );
+    }
 
     #[test]
     fn lines_break_between_words() {

@@ -18,6 +18,7 @@ pub use blocks::Blocks;
 pub use files::{FileChange, Files, Sort};
 pub use html::page;
 pub use packages::PackageChange;
+pub use patch::patch;
 pub use text::text;
 
 use crate::stream::{ReadAt, Source};

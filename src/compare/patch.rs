@@ -11,7 +11,10 @@ const LINES_MAX: usize = 400;
 
 /// The differences of two texts as a unified diff without file names; `None` if one of them is too
 /// long or no text.
-pub(super) fn patch(old: &Content, new: &Content) -> io::Result<Option<String>> {
+///
+/// # Errors
+/// I/O errors of both.
+pub fn patch(old: &Content, new: &Content) -> io::Result<Option<String>> {
     let (Some(old), Some(new)) = (text(old)?, text(new)?) else {
         return Ok(None);
     };

@@ -52,19 +52,6 @@ pub fn text(old: &str, new: &str, comparison: &Comparison, all: bool) -> String 
         };
         let _ = writeln!(out, "\nnothing differs{rest}");
     }
-    without_controls(&out)
-}
-
-/// The text without characters that a terminal would take for commands.
-fn without_controls(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() && c != '\n' && c != '\t' {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
     out
 }
 

@@ -134,7 +134,7 @@ const MAP: &[(&str, &str)] = &[
         "cli",
         "artifact bundle compare compress config convert digest doctor edit emulate flash fleet fs/ext4 \
          fs/fat golden image image/output image/source image/table init input_file lock migrate nearest plan \
-         platform problem report repository stamp stream text_diff tree units verify volume",
+         platform problem report repository stamp stream tree units verify volume",
     ),
 ];
 
