@@ -232,6 +232,9 @@ struct FleetRunArgs {
     /// How often an action is sent if a worker or the connection is lost
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u32).range(1..=20))]
     attempts: u32,
+    /// Let the server store the secrets of configurations, such as server.tenant-token-file
+    #[arg(long)]
+    send_secrets: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -252,6 +255,7 @@ fn remote(args: &FleetRunArgs) -> anyhow::Result<ExitCode> {
             instance: &args.instance,
             jobs: usize::from(args.jobs),
             attempts: args.attempts,
+            send_secrets: args.send_secrets,
             report: &|name| progress.report(name),
         },
     );

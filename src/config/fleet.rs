@@ -4,6 +4,7 @@ use super::keys::{
     Fallback, Form, Key, Reader, Section, Shape, ValueType, invalid, join, kebab, keys, parsed,
 };
 use super::node::{self, Location, Node, Origin, OriginKind, Value};
+use super::secrets::{self, SecretPlace, SecretReference};
 use super::types::{HostPath, List, Sub, Subs};
 use super::{Config, ConfigError, Layer, load_layers};
 use crate::input_file;
@@ -452,7 +453,7 @@ impl ValueType for Settings {
         let layer = Layer::new(node.clone()).map_err(|ConfigError(more)| found.0.extend(more.0));
         if let Ok(layer) = &layer {
             super::read(&layer.0, &mut found);
-            refuse_secrets("", &Config::keys(), &layer.0, &mut found);
+            refuse_secrets(&layer.0, &mut found);
         }
         let sound = found.0.is_empty();
         problems.0.extend(found.0);
@@ -460,35 +461,19 @@ impl ValueType for Settings {
     }
 }
 
-/// Adds a problem for each secret: actions have settings in their arguments.
-fn refuse_secrets(at: &str, keys: &[Key], node: &Node, problems: &mut Problems) {
-    for key in keys {
-        let Some(child) = node.get(&key.name) else {
-            continue;
-        };
-        let path = join(at, &key.name);
-        match &key.shape {
-            Shape::Table(_, keys) | Shape::Tables(_, keys) => {
-                let items = match &child.value {
-                    Value::Array(items) => &items[..],
-                    _ => std::slice::from_ref(child),
-                };
-                for item in items {
-                    refuse_secrets(&path, keys, item, problems);
-                }
-            }
-            Shape::Secret => {
-                let hint = "write it to a file that `config` names".to_owned();
-                invalid(
-                    child,
-                    &path,
-                    "a secret, which `set` would show in command lines",
-                    Some(hint),
-                    problems,
-                );
-            }
-            Shape::Plain(_) => {}
-        }
+/// Adds a problem for each secret: actions have settings in their arguments. Files of secrets may
+/// be named.
+fn refuse_secrets(node: &Node, problems: &mut Problems) {
+    let mut found = Vec::new();
+    secrets::collect("", &Config::keys(), node, &mut found);
+    let shown = |one: &SecretReference| !matches!(one.place, SecretPlace::File(_));
+    for one in found.iter().filter(|one| shown(one)) {
+        let message = format!(
+            "{}: a secret, which `set` would show in command lines",
+            one.location.with_key(&one.key)
+        );
+        let hint = "write it to a file that `config` names";
+        problems.push(Problem::new(message).hint(hint));
     }
 }
 

@@ -17,6 +17,7 @@ mod keys;
 mod load;
 mod node;
 mod schema;
+mod secrets;
 mod show;
 mod sizes;
 mod text;
@@ -38,6 +39,7 @@ pub use schema::{
     Accept, AcceptFile, Artifact, Board, Boot, Cache, Client, Config, Data, Hooks, Ids, Output,
     Overlay, Partition, Raw, Repository, Root, Server, Storage,
 };
+pub use secrets::{SecretPlace, SecretReference};
 pub use show::Setting;
 pub use sizes::{Headroom, RootFilesystemSize};
 pub use text::{Device, DiskId, Secret, name};

@@ -7,7 +7,7 @@
 //! (`build/bazel/remote/execution/v2/remote_execution.proto`).
 
 use super::inputs::{Entry, Finder, Inputs, OWN, PACKAGES};
-use crate::config::{Config, Fleet, FleetTarget};
+use crate::config::{Config, Fleet, FleetTarget, SecretPlace};
 use crate::digest::{Digest, hex};
 use crate::plan::host::HostFiles;
 use crate::plan::output;
@@ -70,6 +70,10 @@ pub struct Action {
     /// Why another machine should not run it, if there is a reason.
     #[serde(skip)]
     pub(super) local: Option<Problem>,
+    /// What the other machine would come to know if it ran it: each secret by its key, with its
+    /// location.
+    #[serde(skip)]
+    pub(super) secrets: Vec<String>,
 }
 
 impl Action {
@@ -221,6 +225,11 @@ fn action(
         directory: target.output_dir.clone(),
         files: inputs.entries,
         local: local(config),
+        secrets: config
+            .secrets()
+            .iter()
+            .map(|one| one.location.with_key(&one.key))
+            .collect(),
     }))
 }
 
@@ -354,8 +363,16 @@ fn local(config: &Config) -> Option<Problem> {
             "the private key {} would be stored on the remote machine",
             key.display()
         );
-        let hint = "leave artifact.key out, and sign the results with `goldsmith artifact sign`";
+        let hint = "leave artifact.key out, and sign the results with `mender-artifact sign`";
         return Some(Problem::new(message).hint(hint));
+    }
+    for one in config.secrets() {
+        if let SecretPlace::Variable(name) = &one.place {
+            let key = one.location.with_key(&one.key);
+            let message = format!("{key}: an action has no environment variable {name}");
+            let hint = format!("write it to a file, and name that: {}-file", one.key);
+            return Some(Problem::new(message).hint(hint));
+        }
     }
     if matches!(config.output.image, crate::config::ImageFormat::Raw) {
         let size = config.storage.size.map(crate::units::human);

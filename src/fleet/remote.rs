@@ -36,6 +36,8 @@ pub struct Remote<'a> {
     pub jobs: usize,
     /// How often an action is sent before it has failed, at least 1.
     pub attempts: u32,
+    /// Whether the secrets of configurations may be stored there.
+    pub send_secrets: bool,
     /// The report of the target with this name.
     pub report: &'a (dyn Fn(&str) -> Box<dyn Report> + Sync),
 }
@@ -95,6 +97,19 @@ impl Remote<'_> {
         let report = (self.report)(&action.target);
         if let Some(problem) = &action.local {
             return Err(problem.clone().into());
+        }
+        if let [first, more @ ..] = &action.secrets[..]
+            && !self.send_secrets
+        {
+            let more = match more.len() {
+                0 => String::new(),
+                number => format!(", and {number} more"),
+            };
+            return Err(Problem::new(format!(
+                "{first}{more}: a secret, which the remote machine would store with the files of the action"
+            ))
+            .hint("if it may, say so with `--send-secrets`; the results have the secret too")
+            .into());
         }
         if !action.environment.is_empty() {
             let problem = Problem::new("the client cannot pass SOURCE_DATE_EPOCH to an action");
@@ -394,6 +409,7 @@ mod tests {
             directory: PathBuf::new(),
             files: BTreeMap::from([("images/golden.img.zst".to_owned(), entry)]),
             local: None,
+            secrets: Vec::new(),
         }
     }
 
@@ -424,6 +440,39 @@ mod tests {
         let sum = hex(<sha2::Sha256 as sha2::Digest>::digest(artifact).as_slice());
         let outputs = json!([{"file": "a.mender", "sha256": sum}]);
         json!({"input": {"file": input, "sha256": hex(&golden)}, "outputs": outputs}).to_string()
+    }
+
+    #[test]
+    fn secrets_stay_here_unless_the_user_says_otherwise() {
+        let said = |send_secrets, secrets: &[&str]| {
+            let remote = Remote {
+                client: Path::new("/nonexistent/client"),
+                url: "grpc://127.0.0.1:1",
+                instance: "",
+                jobs: 1,
+                attempts: 1,
+                send_secrets,
+                report: &|_| Box::new(crate::report::Silent),
+            };
+            let secrets = secrets.iter().map(|one| (*one).to_owned()).collect();
+            let outcomes = run(
+                &[Action {
+                    secrets,
+                    ..action()
+                }],
+                &remote,
+            );
+            format!("{:#}", outcomes[0].as_ref().unwrap_err())
+        };
+        let refused = said(false, &["a.toml:1:2: server.tenant-token", "b"]);
+        assert!(
+            refused.starts_with("a.toml:1:2: server.tenant-token, and 1 more: a secret, which"),
+            "{refused}"
+        );
+        for (send, secrets) in [(true, &["x"][..]), (false, &[])] {
+            let other = said(send, secrets);
+            assert!(other.starts_with("collecting the files"), "{other}");
+        }
     }
 
     #[test]
@@ -475,6 +524,7 @@ mod tests {
             instance: "",
             jobs: 2,
             attempts: 1,
+            send_secrets: false,
             report: &|_| Box::new(crate::report::Silent),
         };
         let mut hooked = action();

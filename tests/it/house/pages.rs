@@ -1,6 +1,6 @@
 //! The pages: links lead somewhere, commands are those of the program, and the book has them all.
 
-use super::source::top;
+use super::source::{files, strings, top};
 use clap::Parser as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -172,35 +172,87 @@ fn commands_of_the_pages_are_commands_of_the_program() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
+/// What is wrong with the commands that a text names, as in `` `goldsmith plan --edits` ``: no such
+/// command, or none of its options. Words in capitals and braces stand for others.
+fn wrong_commands(text: &str) -> Vec<String> {
+    let names = goldsmith::cli::commands();
+    let mut wrong = Vec::new();
+    for (at, _) in text.match_indices("`goldsmith ") {
+        let rest = text[at + 1..].split('`').next().unwrap();
+        let words = words(rest);
+        let plain = |word: &&String| {
+            let letter = |c: u8| c.is_ascii_lowercase() || c == b'-';
+            !word.starts_with('-') && word.bytes().all(letter)
+        };
+        let called: Vec<&str> = words[1..].iter().take_while(plain).map(|w| &**w).collect();
+        let group = |name: &str| names.iter().any(|one| one.starts_with(&format!("{name} ")));
+        let command = match called.as_slice() {
+            [] => Some(String::new()),
+            [first, second, ..] if group(first) => Some(format!("{first} {second}")),
+            [first, ..] => Some((*first).to_owned()),
+        };
+        let command = command.filter(|name| names.contains(name) || group(name));
+        let known = |command: &str| {
+            let options = words.iter().filter(|word| word.starts_with("--"));
+            let mut options = options.map(|word| word.split('=').next().unwrap());
+            options.all(|option| is_option(command, option))
+        };
+        if !command.is_some_and(|command| known(&command)) {
+            wrong.push(rest.to_owned());
+        }
+    }
+    wrong
+}
+
+/// Whether `command` has the option.
+fn is_option(command: &str, option: &str) -> bool {
+    use clap::CommandFactory as _;
+    let mut found = goldsmith::cli::Cli::command();
+    found.build();
+    let found = command.split_whitespace().try_fold(&found, |at, name| {
+        at.get_subcommands().find(|one| one.get_name() == name)
+    });
+    found.is_some_and(|found| {
+        let mut longs = found.get_arguments().filter_map(clap::Arg::get_long);
+        longs.any(|long| option.strip_prefix("--") == Some(long))
+    })
+}
+
 #[test]
 fn commands_that_sentences_name_exist() {
-    let names = goldsmith::cli::commands();
     let mut wrong = Vec::new();
     for (path, page) in pages() {
         if path == "CHANGELOG.md" {
             continue;
         }
-        let (text, _) = parts(&page);
-        for (at, _) in text.match_indices("`goldsmith ") {
-            let rest = text[at + 1..].split('`').next().unwrap();
-            let words = words(rest);
-            let plain = |word: &&String| {
-                let letter = |c: u8| c.is_ascii_lowercase() || c == b'-';
-                !word.starts_with('-') && word.bytes().all(letter)
-            };
-            let called: Vec<&str> = words[1..].iter().take_while(plain).map(|w| &**w).collect();
-            let group = |name: &str| names.iter().any(|one| one.starts_with(&format!("{name} ")));
-            let good = match called.as_slice() {
-                [] => true,
-                [first, second, ..] if group(first) => names.contains(&format!("{first} {second}")),
-                [first, ..] => names.iter().any(|name| name == first),
-            };
-            if !good {
-                wrong.push(format!("{path}: {rest}"));
-            }
+        let found = wrong_commands(&parts(&page).0);
+        wrong.extend(found.iter().map(|rest| format!("{path}: {rest}")));
+    }
+    for (path, text) in files("src", ".rs") {
+        for (_, literal) in strings(&text) {
+            let found = wrong_commands(&literal);
+            wrong.extend(found.iter().map(|rest| format!("{path}: {rest}")));
         }
     }
     assert!(wrong.is_empty(), "no such commands:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn commands_that_do_not_exist_are_noticed() {
+    let good = "`goldsmith`, `goldsmith plan`, `goldsmith plan --edits`, `goldsmith artifact show F`, \
+                `goldsmith lock -c FILE IMAGE`, `goldsmith --version`, `goldsmith artifact`";
+    assert_eq!(wrong_commands(good), Vec::<String>::new());
+    for bad in [
+        "artifact sign",
+        "plans",
+        "plan --edit",
+        "fleet plan --remote x",
+    ] {
+        assert_eq!(
+            wrong_commands(&format!("with `goldsmith {bad}`")),
+            [format!("goldsmith {bad}")]
+        );
+    }
 }
 
 #[test]
