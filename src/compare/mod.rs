@@ -321,14 +321,27 @@ fn partitions(old: &Opened, new: &Opened) -> Vec<PartitionChange> {
     out
 }
 
-/// Calls `f` with the same piece of both, up to the end or until it returns false.
+/// Calls `f` with the same piece of both, up to the end or until it returns false. Where neither
+/// has data, both are zero: whole blocks of it are left out.
 fn in_pieces(
     (old, new): (&dyn ReadAt, &dyn ReadAt),
     f: &mut dyn FnMut(&[u8], &[u8]) -> bool,
 ) -> io::Result<()> {
     let len = old.len().min(new.len());
+    let block = u64::try_from(blocks::BLOCK).map_err(io::Error::other)?;
     let mut at = 0;
     while at < len {
+        let data = [old.next_data(at)?, new.next_data(at)?]
+            .into_iter()
+            .flatten();
+        let Some(next) = data
+            .map(|range| range.start)
+            .min()
+            .filter(|next| *next < len)
+        else {
+            break;
+        };
+        at = at.max(next.saturating_sub(next % block));
         let take = PIECE.min(len.saturating_sub(at));
         let size = usize::try_from(take).map_err(io::Error::other)?;
         let (mut one, mut other) = (vec![0; size], vec![0; size]);
