@@ -47,7 +47,6 @@ cat <<EOF
 
 Next:
   $goldsmith verify ${image#"$top/"}
-  qemu-system-x86_64 -m 1G -bios /usr/share/ovmf/OVMF.fd -nic user -serial mon:stdio -snapshot \\
-    -drive file=${image#"$top/"},format=raw,if=virtio
+  $goldsmith boot ${image#"$top/"}    (QEMU, on a copy that is thrown away; Ctrl-A X ends it)
   docs/first-update.md: the second release, and the update of a device
 EOF

@@ -99,9 +99,6 @@ impl BootPlan {
         if let Err(problem) = integrated(loader, golden.facts.architecture) {
             problems.push(problem);
         }
-        if loader == Bootloader::RpiTryboot {
-            problems.0.extend(starts_u_boot(config, golden));
-        }
         // Without U-Boot neither its program nor its environment has a meaning.
         let other = matches!(loader, Bootloader::GrubEfi | Bootloader::RpiTryboot);
         let u_boot = config.boot.u_boot.as_ref().filter(|_| !other).map(|path| {
@@ -181,30 +178,34 @@ fn choose(config: &Config, golden: &Golden) -> Bootloader {
     match config.boot.bootloader {
         config::BootloaderChoice::GrubEfi => Bootloader::GrubEfi,
         config::BootloaderChoice::UBoot => guess(&golden.root.tree, boot, true),
+        config::BootloaderChoice::RpiTryboot if kept_u_boot(config, golden).is_some() => {
+            guess(&golden.root.tree, boot, true)
+        }
         config::BootloaderChoice::RpiTryboot => Bootloader::RpiTryboot,
         config::BootloaderChoice::Auto => guess(&golden.root.tree, boot, false),
     }
 }
 
-/// The problem of a configuration that leaves the choice to its board, and of a U-Boot that is
-/// there: devices that it started before the board's default changed would take no update of
-/// another loader.
-fn starts_u_boot(config: &Config, golden: &Golden) -> Option<Problem> {
+/// What to say where the board would have the firmware of a Raspberry Pi choose, the configuration
+/// says nothing, and a U-Boot is there: it is kept. Devices that it started before the board's
+/// default changed would take no update of another loader.
+pub(super) fn kept_u_boot(config: &Config, golden: &Golden) -> Option<String> {
     let location = config.location("boot.bootloader")?;
-    if location.origin.kind != OriginKind::Board {
+    if location.origin.kind != OriginKind::Board
+        || config.boot.bootloader != config::BootloaderChoice::RpiTryboot
+    {
         return None;
     }
     let sign = match &config.boot.u_boot {
         Some(_) => "boot.u-boot is set".to_owned(),
         None => format!("the golden image has {}", u_boot_program(golden)?),
     };
-    let text = format!(
-        "{location}: boot.bootloader is rpi-tryboot by default, but {sign}: devices that start \
-         U-Boot take no update that was made for the firmware's own choice"
-    );
-    let hint = "set boot.bootloader to \"u-boot\" for a fleet that has it, or to \"rpi-tryboot\" \
-                for new devices";
-    Some(Problem::new(text).hint(hint))
+    Some(format!(
+        "{sign}, so U-Boot starts the devices, and not their firmware alone (the default of {location}): \
+         devices that start U-Boot take no update that was made for the firmware; set \
+         boot.bootloader to \"rpi-tryboot\" for new devices, or to \"u-boot\" to keep it without \
+         this note"
+    ))
 }
 
 /// A program of U-Boot for a Raspberry Pi: that of a package, or one on the boot partition.

@@ -235,6 +235,7 @@ impl Plan {
             promises::filesystems(config, golden, host, &stamp, boot.loader)?;
         notes.extend(signer_note);
         notes.extend(output.notes());
+        notes.extend(boot::kept_u_boot(config, golden));
         notes.extend(board_note);
         notes.extend(partitions.notes.iter().cloned());
         notes.extend(image_notes(config, golden, boot.loader).chain(promises));

@@ -180,6 +180,14 @@ pub(super) fn find(
         }
     }
     let chips: BTreeSet<PiChip> = options.models.iter().map(|model| model.chip()).collect();
+    // The firmware of these boards chooses a slot by itself.
+    let needs_none = chips.iter().all(|chip| *chip >= PiChip::Bcm2837);
+    let other = match needs_none {
+        true => {
+            "; devices that have no U-Boot yet need none with boot.bootloader = \"rpi-tryboot\""
+        }
+        false => "",
+    };
     let hint = match misfit {
         Some(_) if options.arch == Architecture::Armhf && chips.len() > 1 => {
             "U-Boots of 32 bits are for one processor: make an image for each (board.pi-models), \
@@ -187,19 +195,13 @@ pub(super) fn find(
                 .to_owned()
         }
         Some(_) => format!(
-            "set boot.u-boot to a newer one: {}",
+            "set boot.u-boot to a newer one: {}{other}",
             packaged(options, &builds)
         ),
-        None => {
-            let needs_none = chips.iter().all(|chip| *chip >= PiChip::Bcm2837);
-            let other = "; devices that have no U-Boot yet need none with boot.bootloader = \
-                         \"rpi-tryboot\"";
-            format!(
-                "install u-boot-rpi in the golden image, or set boot.u-boot to a program: {}{}",
-                packaged(options, &builds),
-                if needs_none { other } else { "" }
-            )
-        }
+        None => format!(
+            "install u-boot-rpi in the golden image, or set boot.u-boot to a program: {}{other}",
+            packaged(options, &builds)
+        ),
     };
     let text = misfit.unwrap_or_else(|| "no U-Boot for this Raspberry Pi in the image".into());
     Err(Problem::new(text).hint(hint))
