@@ -36,6 +36,7 @@ fn integration<'p>(
     let roots = [Role::RootA.number(), Role::RootB.number()];
     let boot_mount = plan.boot.mount.as_str();
     let more_arguments = plan.boot.kernel_arguments.as_str();
+    let golden_boot = golden.boot.as_ref().map(|boot| boot.partition.number);
     match plan.boot.loader {
         Bootloader::GrubEfi => Integration::GrubEfi(boot::grub::GrubOptions {
             roots,
@@ -51,6 +52,7 @@ fn integration<'p>(
             boot_mount,
             arch,
             more_arguments,
+            golden_boot,
             models: &plan.boot.pi_models,
         }),
         Bootloader::UBoot | Bootloader::UBootOnRaspberryPi => {
@@ -62,7 +64,7 @@ fn integration<'p>(
                 more_arguments,
                 flavor: plan.boot.kernel_flavor.as_deref(),
                 models: &plan.boot.pi_models,
-                golden_boot: golden.boot.as_ref().map(|boot| boot.partition.number),
+                golden_boot,
                 program: plan
                     .boot
                     .u_boot

@@ -268,6 +268,16 @@ impl GoldenDisk {
         }
     }
 
+    /// The first FAT partition, if that is not the boot partition, and if it can be read.
+    #[must_use]
+    pub fn first_fat(&self, boot: Option<&BootFilesystem>) -> Option<BootFilesystem> {
+        let mut all = self.partitions.iter();
+        let first = all.find(|partition| partition.filesystem == Filesystem::Fat)?;
+        let is_boot = boot.is_some_and(|boot| boot.partition.number == first.number);
+        let read = || self.read_boot(first).ok();
+        if is_boot { None } else { read() }
+    }
+
     /// The partition that the user selected with `key`, which must contain `holds`.
     fn numbered(
         &self,

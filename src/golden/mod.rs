@@ -138,7 +138,10 @@ impl Parts {
         let reading = "reading the files of the root filesystem";
         let facts = facts::gather(&root.tree).context(reading)?;
         let boot_tree = boot.as_ref().map(|boot| &boot.tree);
-        let origin = origin::gather(&facts, &root.tree, boot_tree).context(reading)?;
+        let other = disk.first_fat(boot.as_ref());
+        let first = other.as_ref().or(boot.as_ref());
+        let first = first.map(|fat| (fat.partition.number, &fat.tree));
+        let origin = origin::gather(&facts, &root.tree, boot_tree, first).context(reading)?;
         Ok(Self {
             disk,
             partitions,

@@ -34,6 +34,18 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// What can be done about the scheme of the image's own.
+    #[must_use]
+    pub fn scheme_hint(&self) -> &'static str {
+        let is_firmware = |scheme: &String| scheme.starts_with(BOOT_PARTITIONS);
+        if self.own_scheme.as_ref().is_some_and(is_firmware) {
+            return "convert the image that this one was made of; or keep one system of it: remove \
+                    tryboot_a_b and the section [tryboot] from autoboot.txt, and set boot.partition \
+                    and root.partition to those that boot_partition starts";
+        }
+        "convert an image without it: each scheme would undo what the other does"
+    }
+
     /// Every firmware that can start it, without the evidence.
     #[must_use]
     pub fn firmware(&self) -> Vec<Firmware> {
@@ -44,17 +56,27 @@ impl Origin {
 /// The size limit of text files that are read (bytes).
 const TEXT: u64 = 1 << 16;
 
-/// Gathers the origin from the root filesystem and, if there is one, the boot partition.
+/// The first FAT partition of a disk, from which the firmware of a Raspberry Pi takes
+/// `autoboot.txt`: its number and its files.
+pub type FirstFat<'t> = Option<(u32, &'t Tree)>;
+
+/// Gathers the origin from the root filesystem and, if there are any, the boot partition and the
+/// first FAT partition.
 ///
 /// # Errors
 /// I/O errors of the files that are read.
-pub fn gather(facts: &Facts, root: &Tree, boot: Option<&Tree>) -> Result<Origin, EditError> {
+pub fn gather(
+    facts: &Facts,
+    root: &Tree,
+    boot: Option<&Tree>,
+    first: FirstFat<'_>,
+) -> Result<Origin, EditError> {
     let (maker, model) = maker(facts, root)?;
     Ok(Origin {
         maker,
         model,
         starts: starts(facts, root, boot),
-        own_scheme: own_scheme(root, boot)?,
+        own_scheme: own_scheme(root, first)?,
     })
 }
 
@@ -214,7 +236,7 @@ fn u_boot(tree: &Tree, dir: &str) -> Option<String> {
 
 /// An A/B scheme of systems or boot files that the image already uses: it and ours would undo each
 /// other.
-fn own_scheme(root: &Tree, boot: Option<&Tree>) -> Result<Option<String>, EditError> {
+fn own_scheme(root: &Tree, first: FirstFat<'_>) -> Result<Option<String>, EditError> {
     // Ubuntu for Raspberry Pi from 25.10 on: new boot files are tried from `new/`, proven ones are
     // in `current/`.
     let services = [
@@ -245,17 +267,47 @@ fn own_scheme(root: &Tree, boot: Option<&Tree>) -> Result<Option<String>, EditEr
             "balenaOS, which updates its own two root partitions (/etc/os-release)".to_owned(),
         ));
     }
-    let Some(boot) = boot else { return Ok(None) };
-    let Some((name, _)) = boot.root.get_ignore_case("autoboot.txt") else {
+    first.map_or(Ok(None), |(number, boot)| boot_partitions(number, boot))
+}
+
+/// The beginning of the description of [`boot_partitions`].
+const BOOT_PARTITIONS: &str = "the Raspberry Pi firmware's tryboot with two boot partitions";
+
+/// Two boot partitions, between which `autoboot.txt` has the firmware choose: `tryboot_a_b`, or a
+/// partition of its own for trials.
+fn boot_partitions(first: u32, tree: &Tree) -> Result<Option<String>, EditError> {
+    let Some((name, _)) = tree.root.get_ignore_case("autoboot.txt") else {
         return Ok(None);
     };
-    let settings = text(boot, &format!("/{}", show(name)))?.unwrap_or_default();
-    let by_turns = settings
-        .lines()
-        .any(|line| line.trim().eq_ignore_ascii_case("tryboot_a_b=1"));
-    Ok(by_turns.then(|| {
-        "the Raspberry Pi firmware's tryboot with two boot partitions (autoboot.txt)".to_owned()
-    }))
+    let settings = text(tree, &format!("/{}", show(name)))?.unwrap_or_default();
+    let mut section = String::new();
+    let (mut starts, mut tries, mut by_turns) = (None, None, false);
+    for line in settings.trim_start_matches('\u{feff}').lines() {
+        let line = line.trim().to_ascii_lowercase();
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.split(']').next().unwrap_or_default().to_owned();
+            continue;
+        }
+        let (key, value) = line.split_once('=').unwrap_or((&line, ""));
+        let value = value.split('#').next().unwrap_or_default().trim();
+        match key.trim() {
+            "tryboot_a_b" => by_turns |= value != "0",
+            "boot_partition" if section == "tryboot" => tries = Some(value.to_owned()),
+            "boot_partition" => starts = Some(value.to_owned()),
+            _ => {}
+        }
+    }
+    if !by_turns && (tries.is_none() || tries == starts) {
+        return Ok(None);
+    }
+    let named = |number: Option<String>| number.unwrap_or_else(|| "that it finds first".into());
+    Ok(Some(format!(
+        "{BOOT_PARTITIONS} ({} of partition {first}: the firmware starts partition {}, and for a \
+         trial partition {})",
+        show(name),
+        named(starts),
+        named(tries)
+    )))
 }
 
 #[cfg(test)]
@@ -288,7 +340,9 @@ mod tests {
         )
         .unwrap();
         let facts = facts::gather(&root).unwrap();
-        gather(&facts, &root, boot.map(tree).as_ref()).unwrap()
+        let boot = boot.map(tree);
+        let first = boot.as_ref().map(|boot| (1, boot));
+        gather(&facts, &root, boot.as_ref(), first).unwrap()
     }
 
     #[test]
@@ -392,10 +446,22 @@ mod tests {
         let turns: &[(&str, &str)] =
             &[("/AUTOBOOT.TXT", "[all]\ntryboot_a_b=1\nboot_partition=2\n")];
         assert!(own(&[], Some(turns)).contains("tryboot"));
-        assert_eq!(
-            own(&[], Some(&[("/autoboot.txt", "[all]\nboot_partition=1\n")])),
-            ""
-        );
+        let auto = |text: &str| own(&[], Some(&[("/autoboot.txt", text)]));
+        let both =
+            "[all]\r\n tryboot_a_b = 1\r\nboot_partition=2\r\n[tryboot]\r\nboot_partition=3\r\n";
+        let said = auto(both);
+        let effect = "autoboot.txt of partition 1: the firmware starts partition 2, and for a trial \
+                      partition 3";
+        assert!(said.contains(effect), "{said}");
+        let one = "boot_partition=2\n[tryboot]\nboot_partition=3\n";
+        assert!(auto(one).contains(effect));
+        for none in [
+            "[all]\nboot_partition=1\n",
+            "tryboot_a_b=0\nboot_partition=1\n[tryboot]\nboot_partition=1\n",
+            "# tryboot_a_b=1\n",
+        ] {
+            assert_eq!(auto(none), "", "{none}");
+        }
         assert_eq!(own(&[], None), "");
     }
 }

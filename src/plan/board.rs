@@ -269,9 +269,7 @@ pub(crate) fn check(config: &Config, image: ImageFacts<'_>) -> Result<(), Proble
         let problem = Problem::new(format!(
             "the image already uses another A/B update scheme: {scheme}"
         ));
-        problems.push(
-            problem.hint("convert an image without it: each scheme would undo what the other does"),
-        );
+        problems.push(problem.hint(image.origin.scheme_hint()));
     }
     let misfits = misfits(config, image);
     let near = if misfits.is_empty() {

@@ -19,7 +19,7 @@ mod services;
 mod set;
 
 use crate::boot::common::arguments::{Arguments, PassedBy};
-use crate::boot::common::pi::{boot_files, cmdline, firmware};
+use crate::boot::common::pi::{autoboot, boot_files, cmdline, firmware};
 use crate::boot::common::shell_words::split_words;
 use crate::boot::common::{TEXT_LIMIT, ok_or_push, tools};
 use crate::golden::bootloader::is_raspberry_pi;
@@ -101,6 +101,9 @@ fn refusals(root: &Tree, boot: &Tree, options: &TrybootOptions<'_>) -> Result<()
     if let Err(more) = boot_files::check(root, boot, options.models, options.arch) {
         problems.0.extend(more.0);
     }
+    problems
+        .0
+        .extend(autoboot::check(boot, options.golden_boot));
     let old = |model: &&PiModel| matches!(model.chip(), PiChip::Bcm2835 | PiChip::Bcm2836);
     if let Some(model) = options.models.iter().find(old) {
         let text = format!(

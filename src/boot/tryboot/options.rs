@@ -15,6 +15,8 @@ pub struct TrybootOptions<'c> {
     pub arch: Architecture,
     /// Kernel arguments to add to the image's own.
     pub more_arguments: &'c str,
+    /// The number of the golden boot partition.
+    pub golden_boot: Option<u32>,
     /// The models of the Raspberry Pi that the image is for; empty for any.
     pub models: &'c [PiModel],
 }

@@ -62,6 +62,7 @@ fn options(models: &[PiModel]) -> TrybootOptions<'_> {
         boot_mount: "/boot/firmware",
         arch: Architecture::Arm64,
         more_arguments: "",
+        golden_boot: Some(1),
         models,
     }
 }

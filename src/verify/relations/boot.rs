@@ -4,7 +4,7 @@
 use super::super::disk::{Disk, Roles};
 use super::super::finding::{Location, Log};
 use super::boot_partition::BootPartition;
-use super::{arguments, grubenv, kernels, simulation, tryboot, uboot, uboot_raw};
+use super::{arguments, autoboot, grubenv, kernels, simulation, tryboot, uboot, uboot_raw};
 use crate::boot::state;
 
 /// The mark of our first stage: it reads kernel and arguments from this file of the slot.
@@ -28,6 +28,7 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
             "there is no readable boot partition",
         );
     };
+    autoboot::check(&boot, log);
     if tryboot::is_ours(&boot, root) {
         tryboot::check(disk, roles, &boot, root, log);
     } else if uboot::is_ours(&boot, root) {

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod artifact;
+mod autoboot;
 mod binds;
 mod boot;
 mod boot_partition;

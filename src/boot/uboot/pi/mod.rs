@@ -15,7 +15,7 @@ use super::kernel::{Kernel, KernelHints, flavor_of};
 use super::options::{EnvStorage, UBootOptions};
 use super::program::{self, Program};
 use crate::boot::common::limits::command_line_limit;
-use crate::boot::common::pi::{boot_files, cmdline, firmware};
+use crate::boot::common::pi::{autoboot, boot_files, cmdline, firmware};
 use crate::boot::common::{TEXT_LIMIT, file_names};
 use crate::golden::facts;
 use crate::platform::{Architecture, PiChip, PiModel};
@@ -105,28 +105,8 @@ fn refusals(
             problems.push(Problem::new(text).hint("save it as UTF-8, in one line"));
         }
     }
-    let auto = firmware::text(boot, "autoboot.txt").unwrap_or_default();
-    for (at, line) in auto.lines().enumerate() {
-        if firmware::name(line) != "boot_partition" {
-            continue;
-        }
-        let number = line
-            .split_once('=')
-            .map(|(_, value)| value.trim().parse::<u32>());
-        if let (Some(Ok(number)), Some(golden)) = (number, options.golden_boot)
-            && number != golden
-            && number != 0
-        {
-            let text = format!(
-                "autoboot.txt:{}: boot_partition={number}: the firmware starts from partition \
-                 {number}, the conversion would start from partition {golden}",
-                at + 1
-            );
-            let hint =
-                format!("set boot.partition to {number}, or remove the line in the golden image");
-            problems.push(Problem::new(text).hint(hint));
-        }
-    }
+    let more = autoboot::check(boot, options.golden_boot);
+    problems.0.extend(more);
     problems.check()
 }
 

@@ -5,7 +5,7 @@ use super::device::Device;
 use crate::boot::env_tools::SHELLS;
 use crate::plan::boards::{SMALL, again, fine, golden, image, refused, run, text, write};
 use crate::plan::raspberry_pi::card;
-use crate::support::{must, tool};
+use crate::support::{images, must, tool};
 use goldsmith::boot::common::tools::tryboot_env;
 use std::fs;
 use std::path::Path;
@@ -183,4 +183,85 @@ fn what_the_golden_card_lacks_is_named() {
     again(at, "pi.img");
     let said = refused(at, &format!("plan {SMALL} {ARGUMENTS} pi.img"), 1);
     assert!(said.contains("the image has no vcmailbox"), "{said}");
+}
+
+/// An image that other tools made for two boot partitions, between which `autoboot.txt` of the first
+/// FAT chooses. The hint is a way out.
+#[test]
+fn two_boot_partitions_are_refused_with_a_way_out() {
+    let Some(dir) = golden() else { return };
+    let at = dir.path();
+    tryboot_card(at);
+    again(at, "pi.img");
+    let first = at.join("first.fat");
+    let turns = |auto: &str| {
+        fs::File::create(&first).unwrap().set_len(1 << 20).unwrap();
+        must("mkfs.vfat", &[&first]);
+        write(at, "auto", auto);
+        let from = at.join("auto");
+        must("mcopy", &[&"-i", &first, &from, &"::/autoboot.txt"]);
+        let (boot, root) = (at.join("esp.fat"), at.join("root.ext4"));
+        let parts: [(&str, &Path); 4] = [
+            (images::ESP, &first),
+            (images::ESP, &boot),
+            (images::ESP, &boot),
+            (images::LINUX, &root),
+        ];
+        images::disk(&at.join("turns.img"), &parts);
+    };
+    let line = format!("{SMALL} {ARGUMENTS} -s boot.partition=2 turns.img");
+    turns("[all]\ntryboot_a_b=1\nboot_partition=2\n[tryboot]\nboot_partition=3\n");
+    let said = refused(at, &format!("plan {line}"), 1);
+    for part in [
+        "another A/B update scheme: the Raspberry Pi firmware's tryboot with two boot partitions",
+        "autoboot.txt of partition 1: the firmware starts partition 2, and for a trial partition 3",
+        "hint: convert the image that this one was made of; or keep one system of it",
+    ] {
+        assert!(said.contains(part), "{part}\n{said}");
+    }
+    turns("[all]\nboot_partition=2\n");
+    write(
+        at,
+        "more.toml",
+        "[[partition]]\nnumber = 1\ndo = \"drop\"\n",
+    );
+    let line = format!("-c more.toml {line}");
+    fine(at, &format!("convert {line}"));
+    let image = image(at);
+    fine(at, &format!("verify {}", image.display()));
+    let place = format!("{}@@1M", image.display());
+    let listing = must("mdir", &[&"-b", &"-i", &place, &"::/"]);
+    assert!(!listing.contains("autoboot.txt"), "{listing}");
+    // One that comes later, by hand or by a hook, is found.
+    for (text, effect) in [
+        (
+            "[all]\nboot_partition=2\n",
+            "starts from that partition, not from 1",
+        ),
+        (
+            "[tryboot]\nboot_partition=3\n",
+            "starts from that partition, not from 1",
+        ),
+        ("tryboot_a_b=1\nboot_partition=1\n", "no tryboot.txt"),
+    ] {
+        write(at, "auto", text);
+        on_boot(
+            &image,
+            "mcopy",
+            &[&"-o", &at.join("auto"), &"::/AUTOBOOT.TXT"],
+        );
+        let output = run(at, &format!("verify {}", image.display()));
+        let said = self::text(&output.stdout);
+        let found = !output.status.success() && said.contains("boot-autoboot");
+        assert!(found && said.contains(effect), "{text}: {said}");
+    }
+    // On the boot partition itself it must name that one.
+    write(at, "boot/autoboot.txt", "[all]\nboot_partition=3\n");
+    again(at, "other.img");
+    let said = refused(at, &format!("plan {SMALL} {ARGUMENTS} other.img"), 1);
+    let part = "autoboot.txt:2: boot_partition=3: the firmware starts from partition 3";
+    assert!(
+        said.contains(part) && said.contains("hint: set boot.partition to 3"),
+        "{said}"
+    );
 }
