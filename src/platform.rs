@@ -19,6 +19,12 @@ pub enum Architecture {
 }
 
 impl Architecture {
+    /// Whether it is that of PCs: x86, of 32 or 64 bits.
+    #[must_use]
+    pub fn is_pc(self) -> bool {
+        matches!(self, Self::Amd64 | Self::I386)
+    }
+
     /// All architectures that can be converted.
     pub const ALL: [Self; 4] = [Self::Amd64, Self::I386, Self::Arm64, Self::Armhf];
 

@@ -22,7 +22,7 @@ pub use patch::patch;
 pub use text::text;
 
 use crate::stream::{ReadAt, Source};
-use crate::units::human;
+use crate::units::{align_down, human};
 use crate::volume::{Opened, Role, Volume};
 use serde::Serialize;
 use std::io;
@@ -341,7 +341,7 @@ fn in_pieces(
         else {
             break;
         };
-        at = at.max(next.saturating_sub(next % block));
+        at = at.max(align_down(next, block));
         let take = PIECE.min(len.saturating_sub(at));
         let size = usize::try_from(take).map_err(io::Error::other)?;
         let (mut one, mut other) = (vec![0; size], vec![0; size]);

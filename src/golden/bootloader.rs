@@ -1,6 +1,6 @@
 //! The boot loader that starts a golden image, as far as its files show.
 
-use crate::platform::Bootloader;
+use crate::platform::{Architecture, Bootloader};
 use crate::tree::Tree;
 
 /// Whether the boot partition has the files that the firmware of a Raspberry Pi reads: its
@@ -27,11 +27,20 @@ pub fn is_raspberry_pi(boot: &Tree) -> bool {
     has_raspberry_firmware(boot) && boot.root.get_ignore_case("rpi_efi.fd").is_none()
 }
 
-/// The boot loader of the image. With `u_boot` it is U-Boot, whatever else is installed.
+/// The boot loader of the image. With `u_boot` it is U-Boot, whatever else is installed; otherwise
+/// it never is on PCs, where `extlinux` belongs to SYSLINUX.
 #[must_use]
-pub fn guess(root: &Tree, boot: Option<&Tree>, u_boot: bool) -> Bootloader {
+pub fn guess(
+    root: &Tree,
+    boot: Option<&Tree>,
+    architecture: Option<Architecture>,
+    u_boot: bool,
+) -> Bootloader {
     if boot.is_some_and(is_raspberry_pi) {
         return Bootloader::UBootOnRaspberryPi;
+    }
+    if architecture.is_some_and(Architecture::is_pc) && !u_boot {
+        return Bootloader::GrubEfi;
     }
     let names = boot
         .map(|boot| boot.root.lowercase_names())
@@ -116,11 +125,17 @@ mod tests {
         ];
         for (root, boot, loader) in cases {
             assert_eq!(
-                guess(&tree(root), boot.map(tree).as_ref(), false),
+                guess(&tree(root), boot.map(tree).as_ref(), None, false),
                 loader,
                 "{root:?} {boot:?}"
             );
         }
-        assert_eq!(guess(&tree(&[]), None, true), Bootloader::UBoot);
+        let on_pc = |u_boot| {
+            let root = tree(&["/boot/extlinux/extlinux.conf"]);
+            guess(&root, None, Some(Architecture::Amd64), u_boot)
+        };
+        assert_eq!(on_pc(false), Bootloader::GrubEfi);
+        assert_eq!(on_pc(true), Bootloader::UBoot);
+        assert_eq!(guess(&tree(&[]), None, None, true), Bootloader::UBoot);
     }
 }

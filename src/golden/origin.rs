@@ -5,7 +5,7 @@ use crate::golden::bootloader::has_raspberry_firmware;
 use crate::golden::facts::Facts;
 use crate::platform::{Architecture, Firmware};
 use crate::tree::edit::EditError;
-use crate::tree::{Tree, show};
+use crate::tree::{DirEntry, Tree, show};
 use serde::Serialize;
 
 /// Firmware that can start an image, and the evidence.
@@ -112,20 +112,17 @@ fn maker(facts: &Facts, root: &Tree) -> Result<(Option<String>, Option<String>),
 /// Every firmware that finds something to start, and what it finds.
 fn starts(facts: &Facts, root: &Tree, boot: Option<&Tree>) -> Vec<Start> {
     let known = |evidence: String| (evidence, true);
+    let is_pc = facts.architecture.is_some_and(Architecture::is_pc);
+    let bios = || bios_grub(root).or_else(|| syslinux(root, boot).filter(|_| is_pc));
     let found = [
         (Firmware::Uefi, efi_program(facts.architecture, root, boot)),
-        (Firmware::Bios, bios_grub(root).map(known)),
+        (Firmware::Bios, bios().map(known)),
         (
             Firmware::RaspberryPi,
             boot.filter(|tree| has_raspberry_firmware(tree))
                 .map(|_| known("config.txt on the boot partition".to_owned())),
         ),
-        (
-            Firmware::UBoot,
-            boot.and_then(|tree| u_boot(tree, ""))
-                .or_else(|| u_boot(root, "/boot"))
-                .map(known),
-        ),
+        (Firmware::UBoot, u_boot(root, boot, is_pc).map(known)),
     ];
     found
         .into_iter()
@@ -199,39 +196,55 @@ fn bios_grub(root: &Tree) -> Option<String> {
     root.dir(path).map(|_| path.to_owned())
 }
 
-/// A file that the usual scripts of U-Boot look for, in the directory `dir` of `tree`.
-fn u_boot(tree: &Tree, dir: &str) -> Option<String> {
+/// A file by which SYSLINUX, which a BIOS starts, is known on PCs: its program, or its menu.
+fn syslinux(root: &Tree, boot: Option<&Tree>) -> Option<String> {
+    let names = ["ldlinux.sys", "syslinux.cfg", "extlinux.conf", "extlinux"];
+    let dirs = ["", "/boot", "/boot/extlinux", "/boot/syslinux"];
+    let in_root = || dirs.iter().find_map(|dir| named(root, dir, &names));
+    boot.and_then(|tree| on_boot(tree, &names)).or_else(in_root)
+}
+
+/// A file that the usual scripts of U-Boot look for, on the boot partition or in `/boot`. On PCs,
+/// the menu that is called extlinux is that of SYSLINUX.
+fn u_boot(root: &Tree, boot: Option<&Tree>, is_pc: bool) -> Option<String> {
     let names = [
         "boot.scr",
         "boot.scr.uimg",
-        "extlinux",
         "uEnv.txt",
         "armbianEnv.txt",
+        "extlinux",
     ];
-    let entries = if dir.is_empty() {
-        &tree.root.entries
-    } else {
-        &tree.dir(dir)?.entries
-    };
-    let found = entries.keys().find(|name| {
-        names
-            .iter()
-            .any(|wanted| name.eq_ignore_ascii_case(wanted.as_bytes()))
-    })?;
-    let place = if dir.is_empty() {
-        " on the boot partition"
-    } else {
-        ""
-    };
+    let names = &names[..names.len() - usize::from(is_pc)];
+    boot.and_then(|tree| on_boot(tree, names))
+        .or_else(|| named(root, "/boot", names))
+}
+
+/// One of `names` on a boot partition, in words.
+fn on_boot(boot: &Tree, names: &[&str]) -> Option<String> {
+    let path = named(boot, "", names)?;
     Some(format!(
-        "{}{}{place}",
-        if dir.is_empty() {
-            String::new()
-        } else {
-            format!("{dir}/")
-        },
-        show(found)
+        "{} on the boot partition",
+        path.trim_start_matches('/')
     ))
+}
+
+/// The path of the first file in the directory `dir` that has one of `names`, in any case; a
+/// directory `extlinux` counts if it has a menu: tools that make images leave empty ones.
+fn named(tree: &Tree, dir: &str, names: &[&str]) -> Option<String> {
+    let inside = match dir {
+        "" => &tree.root,
+        dir => tree.dir(dir)?,
+    };
+    let counts = |entry: &DirEntry| {
+        let dir = entry.as_dir();
+        dir.is_none_or(|dir| dir.get_ignore_case("extlinux.conf").is_some())
+    };
+    let mut entries = inside.entries.iter();
+    let (name, _) = entries.find(|(name, entry)| {
+        let mut names = names.iter();
+        names.any(|wanted| name.eq_ignore_ascii_case(wanted.as_bytes())) && counts(entry)
+    })?;
+    Some(format!("{dir}/{}", show(name)))
 }
 
 /// An A/B scheme of systems or boot files that the image already uses: it and ours would undo each
@@ -327,9 +340,19 @@ mod tests {
     }
 
     fn look(id: &str, root: &[(&str, &str)], boot: Option<&[(&str, &str)]>) -> Origin {
+        look_for(183, id, root, boot)
+    }
+
+    /// As [`look`], for the machine with this number in ELF headers.
+    fn look_for(
+        machine: u8,
+        id: &str,
+        root: &[(&str, &str)],
+        boot: Option<&[(&str, &str)]>,
+    ) -> Origin {
         let mut elf = vec![0; 64];
         elf[..4].copy_from_slice(b"\x7fELF");
-        elf[18] = 183;
+        elf[18] = machine;
         let mut root = tree(root);
         root.put_file("/bin/sh", elf, Stat::root(0o755, Time::default()))
             .unwrap();
@@ -384,6 +407,32 @@ mod tests {
             "BeagleBoard.org"
         );
         assert_eq!(look("debian", &[], None).maker, None);
+    }
+
+    #[test]
+    fn extlinux_is_of_u_boot_or_of_syslinux_and_needs_a_menu() {
+        let starts = |machine, root: &[(&str, &str)], boot: Option<&[(&str, &str)]>| {
+            let found = look_for(machine, "debian", root, boot).starts;
+            let mut found = found.into_iter();
+            let first = found
+                .next()
+                .map(|one| format!("{}: {}", one.firmware.name(), one.evidence));
+            assert!(found.next().is_none());
+            first.unwrap_or_default()
+        };
+        let (pc, arm) = (62, 183);
+        let menu = [("/boot/extlinux/extlinux.conf", "")];
+        assert_eq!(starts(pc, &menu, None), "bios: /boot/extlinux");
+        assert_eq!(starts(arm, &menu, None), "u-boot: /boot/extlinux");
+        let no_menu = [("/boot/extlinux/themes", "")];
+        assert_eq!(starts(pc, &no_menu, None), "");
+        assert_eq!(starts(arm, &no_menu, None), "");
+        let program = [("/LDLINUX.SYS", "")];
+        let said = "bios: LDLINUX.SYS on the boot partition";
+        assert_eq!(starts(pc, &[], Some(&program)), said);
+        assert_eq!(starts(arm, &[], Some(&program)), "");
+        let script = [("/boot/boot.scr", "")];
+        assert_eq!(starts(pc, &script, None), "u-boot: /boot/boot.scr");
     }
 
     #[test]

@@ -175,14 +175,15 @@ fn room_for_sets(loader: Bootloader, boot: &Tree) -> u64 {
 /// The loader that the configuration names or the image shows.
 fn choose(config: &Config, golden: &Golden) -> Bootloader {
     let boot = golden.boot.as_ref().map(|boot| &boot.tree);
+    let guess = |u_boot| guess(&golden.root.tree, boot, golden.facts.architecture, u_boot);
     match config.boot.bootloader {
         config::BootloaderChoice::GrubEfi => Bootloader::GrubEfi,
-        config::BootloaderChoice::UBoot => guess(&golden.root.tree, boot, true),
+        config::BootloaderChoice::UBoot => guess(true),
         config::BootloaderChoice::RpiTryboot if kept_u_boot(config, golden).is_some() => {
-            guess(&golden.root.tree, boot, true)
+            guess(true)
         }
         config::BootloaderChoice::RpiTryboot => Bootloader::RpiTryboot,
-        config::BootloaderChoice::Auto => guess(&golden.root.tree, boot, false),
+        config::BootloaderChoice::Auto => guess(false),
     }
 }
 
