@@ -24,8 +24,12 @@ const NOTED: &str = "client-missing";
 /// The codes of warnings that the edits give too, with the advice that belongs to them.
 const TOLD: [&str; 2] = ["client-disabled", "startup-panic"];
 
-/// Whether a warning of the edits is about the same place as a finding of the checks.
+/// Whether a warning of the edits is about the same place as a finding of the checks. Private keys
+/// are what the doctor has looked for before, in the same files.
 fn is_told(finding: &Finding, warnings: &[String]) -> bool {
+    if finding.code == "private-key" {
+        return true;
+    }
     let place = place(&finding.place);
     TOLD.contains(&finding.code) && warnings.iter().any(|warning| warning.starts_with(&place))
 }

@@ -2,11 +2,12 @@
 //! packages are left out, which everyone can have.
 
 use super::{Finding, System, codes};
+use crate::golden::packaged::packaged;
 use crate::golden::traces;
 use crate::keyfile;
 use crate::plan::accepted::AcceptedFiles;
 use crate::stream::{Content, ReadAt as _};
-use crate::tree::{DirEntry, LeafKind, Tree, show};
+use crate::tree::{DirEntry, LeafKind, show};
 use std::collections::BTreeSet;
 
 /// Larger files are not searched for keys: what they hold is data (bytes).
@@ -95,30 +96,6 @@ pub(super) fn examine(system: &System<'_>, accepted: &AcceptedFiles) -> Vec<Find
     if !words.is_empty() {
         let text = "every device will have these passwords or access tokens";
         out.push(Finding::new(&codes::SECRET, text).all(words));
-    }
-    out
-}
-
-/// The paths of files that packages brought, without those that their owner edits.
-fn packaged(root: &Tree) -> BTreeSet<Vec<u8>> {
-    const INFO: &str = "/var/lib/dpkg/info";
-    const LIST_LIMIT: u64 = 16 << 20;
-    let mut out = BTreeSet::new();
-    for path in crate::golden::references::entries(root, INFO) {
-        if !path.ends_with(".list") {
-            continue;
-        }
-        let bytes = root.read(&path, LIST_LIMIT).ok().flatten();
-        for line in bytes.unwrap_or_default().split(|byte| *byte == b'\n') {
-            if line.is_empty() || line.starts_with(b"/etc/") {
-                continue;
-            }
-            // A list may name `/bin/x`, where `/bin` is a link.
-            match root.walk(line, false) {
-                Ok(walk) => out.insert(walk.path()),
-                Err(_) => out.insert(line.to_vec()),
-            };
-        }
     }
     out
 }

@@ -19,6 +19,7 @@ pub mod mounted;
 pub mod mounts;
 pub mod names;
 pub mod origin;
+pub mod packaged;
 pub mod partitions;
 pub mod read_errors;
 pub mod references;

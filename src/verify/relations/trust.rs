@@ -7,10 +7,12 @@ use super::super::request::{Request, SearchedFiles};
 use super::ACCEPTED;
 use crate::artifact::Verifier;
 use crate::digest::sha256;
+use crate::golden::packaged::packaged;
 use crate::keyfile::{self, KeyFile, PrivateKey};
 use crate::stream::{Content, ReadAt};
 use crate::tree::{DirEntry, LeafKind, Tree, show};
 use serde_json::{Map, Value};
+use std::cell::LazyCell;
 use std::collections::BTreeSet;
 
 const CONF: &str = "/etc/mender/mender.conf";
@@ -123,6 +125,8 @@ pub(super) fn private_keys(disk: &Disk, roles: &Roles, request: &Request<'_>, lo
         return;
     };
     let accepted = accepted(&root.tree);
+    // Everybody can have what packages bring: examples, and keys for tests.
+    let packaged = LazyCell::new(|| packaged(&root.tree));
     let boot_mount = super::boot_mount(disk, roles).unwrap_or_default();
     let parts = [
         (Some(roles.a), ""),
@@ -140,7 +144,7 @@ pub(super) fn private_keys(disk: &Disk, roles: &Roles, request: &Request<'_>, lo
             let LeafKind::File(content) = &files.tree.leaf(*id).kind else {
                 return;
             };
-            let path = show(path);
+            let (bytes, path) = (path, show(path));
             searched = searched.saturating_add(1);
             if content.len() > SEARCHED || accepted.contains(&format!("{mount}{path}")) {
                 return;
@@ -148,6 +152,9 @@ pub(super) fn private_keys(disk: &Disk, roles: &Roles, request: &Request<'_>, lo
             let Some(key) = private_key_in(content, request.searched) else {
                 return;
             };
+            if mount.is_empty() && packaged.contains(bytes) {
+                return;
+            }
             let form = &key.form;
             let (severity, why) = judge(content, request.golden_keys.as_ref());
             log.add(

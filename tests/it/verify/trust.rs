@@ -91,6 +91,10 @@ fn private_keys_are_found_on_each_partition() {
     let build = || {
         let mut build = Build::new();
         put(&mut build.root, "/etc/ssh/host", text.as_str());
+        // What a package brought is known to everybody, unless it is a file that owners edit.
+        put(&mut build.root, "/usr/share/doc/a/key.pem", text.as_str());
+        let list = "/etc/ssh/host\n/usr/share/doc/a/key.pem\n";
+        put(&mut build.root, "/var/lib/dpkg/info/a.list", list);
         put(&mut build.data, "/app/key", text.as_str());
         put(&mut build.boot, "/key.pem", text.as_str());
         build
