@@ -111,6 +111,7 @@ pub mod init;
 pub mod lock;
 pub mod plan;
 pub mod resolve;
+pub mod rules;
 
 // Edits: a plan applied to trees.
 pub mod boot;

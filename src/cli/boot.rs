@@ -1,8 +1,9 @@
 //! `goldsmith boot`: an image in QEMU.
 
+use super::boot_check::{self, Demands};
 use super::input::ContentArgs;
 use super::{new_file, print, progress};
-use crate::emulate::{self, Computer, DiskFormat, Machine, Settings, Started, Verdict};
+use crate::emulate::{self, Computer, DiskFormat, Machine, Settings, Verdict};
 use crate::image::source::InputFormat;
 use crate::problem::{Problem, Usage};
 use crate::units::parse_size;
@@ -26,6 +27,11 @@ const ANOTHER: &str = "name another file with --log";
 /// Ctrl-A x ends the machine. With --check, nothing is typed: the command succeeds once the system
 /// shows a login prompt on its serial line or its SSH server answers, and fails with the reason and
 /// the last lines of the serial line if it stops before.
+///
+/// With --update, the started system then installs the Artifact with its own client, starts it,
+/// commits it and starts again; it must roll back an update that is not committed, and survive
+/// power cuts. With --rules, it must also have what a file of rules asks for. Each step gets a
+/// verdict. Without KVM a start takes 1 to 3 minutes.
 #[derive(Args, Debug)]
 pub(super) struct BootArgs {
     /// Wait until the system has started, say so, and switch it off
@@ -48,25 +54,32 @@ pub(super) struct BootArgs {
     processors: u32,
     /// QEMU's accelerator, as in tcg [default: kvm if it works, otherwise tcg]
     #[arg(long, value_name = "NAME")]
-    accelerator: Option<String>,
-    /// With --check: how long the system may take to start (seconds)
+    pub(super) accelerator: Option<String>,
+    /// With --check: an Artifact that the system installs, commits and rolls back
+    #[arg(long, value_name = "ARTIFACT", requires = "check")]
+    pub(super) update: Option<PathBuf>,
+    /// With --check: rules in TOML: files, packages, sizes, units, commands
+    #[arg(long, value_name = "FILE", requires = "check")]
+    pub(super) rules: Option<PathBuf>,
+    /// With --check: how long a start may take (seconds); writing an update may take three times
+    /// as long
     #[arg(
         long,
         value_name = "SECONDS",
         default_value = "600",
         requires = "check"
     )]
-    timeout: u64,
+    pub(super) timeout: u64,
     /// With --check: a new file for all that the serial line says
     #[arg(long, value_name = "FILE", requires = "check")]
     log: Option<PathBuf>,
     /// With --check: print one JSON object
     #[arg(long, requires = "check")]
-    json: bool,
+    pub(super) json: bool,
     #[command(flatten)]
-    input: ContentArgs,
+    pub(super) input: ContentArgs,
     /// Disk image: raw, compressed, qcow2, or a block device
-    image: PathBuf,
+    pub(super) image: PathBuf,
 }
 
 fn forward(text: &str) -> Result<(u16, u16), String> {
@@ -80,6 +93,7 @@ pub(super) fn run(args: &BootArgs) -> anyhow::Result<ExitCode> {
     if let Some(path) = &args.log {
         new_file::check(path, ANOTHER)?;
     }
+    let demands = Demands::read(args)?;
     let report = progress::report(true);
     let opened = args.input.open(&args.image, &*report)?;
     let machine = Machine::of(&opened, args.secure_boot)?;
@@ -98,7 +112,7 @@ pub(super) fn run(args: &BootArgs) -> anyhow::Result<ExitCode> {
         ));
         return Err(Usage::from(problem).into());
     }
-    let ssh = match args.check {
+    let ssh = match args.check && !demands.drive() {
         true => Some(free_port()?),
         false => None,
     };
@@ -119,11 +133,11 @@ pub(super) fn run(args: &BootArgs) -> anyhow::Result<ExitCode> {
             (plain.path(), DiskFormat::Raw)
         }
     };
-    let computer = Computer::new(machine, disk, &settings)?;
+    let mut computer = Computer::new(machine, disk, &settings)?;
     drop(report);
-    let report = progress::report(args.json);
-    report.note(&machine.described());
-    drop(report);
+    let notes = progress::report(args.json);
+    notes.note(&machine.described());
+    drop(notes);
     if !args.check {
         return Ok(match computer.run()? {
             true => ExitCode::SUCCESS,
@@ -136,6 +150,9 @@ pub(super) fn run(args: &BootArgs) -> anyhow::Result<ExitCode> {
         ),
         None => Box::new(io::sink()),
     };
+    if demands.have_steps() {
+        return boot_check::run(args, &demands, &opened, (&mut computer, ssh), &mut *log);
+    }
     let verdict = emulate::watch(&computer, Duration::from_secs(args.timeout), ssh, &mut *log)?;
     said(args.json, &verdict)
 }
@@ -162,10 +179,7 @@ fn said(json: bool, verdict: &Verdict) -> anyhow::Result<ExitCode> {
         Verdict::Started(how, time) => Said {
             good: true,
             seconds: Some(time.as_secs()),
-            what: match how {
-                Started::Login => "a login prompt on the serial line".to_owned(),
-                Started::Ssh => "the SSH server answers".to_owned(),
-            },
+            what: how.described().to_owned(),
             console: &[],
         },
         Verdict::Failed(reason, lines) => Said {

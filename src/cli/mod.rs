@@ -4,6 +4,7 @@ mod annotate;
 pub mod artifact;
 pub mod boards;
 mod boot;
+mod boot_check;
 mod cache;
 mod check;
 mod convert;

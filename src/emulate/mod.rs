@@ -3,13 +3,20 @@
 //!
 //! Options of QEMU are those of its manual page, "Standard options" to "Debug/Expert options".
 
+mod device;
+mod life;
 mod machine;
+mod powered;
+mod root_shell;
 mod serial;
 
+pub use device::Driven;
+pub use life::{Life, Step, StepVerdict, judged_step, live};
 pub use machine::{Firmware, Machine};
 pub use serial::{Started, Verdict, watch};
 
 use crate::problem::Problem;
+use crate::stream::Content;
 use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal};
 use std::fs;
@@ -83,6 +90,8 @@ pub enum DiskFormat {
 pub struct Computer {
     machine: Machine,
     arguments: Vec<String>,
+    /// Arguments after those of the serial line.
+    after_console: Vec<String>,
     dir: tempfile::TempDir,
 }
 
@@ -131,8 +140,60 @@ impl Computer {
         Ok(Self {
             machine,
             arguments,
+            after_console: Vec::new(),
             dir,
         })
+    }
+
+    /// Whether it will be about as fast as this machine: KVM can be used.
+    #[must_use]
+    pub fn is_fast(&self, accelerator: Option<&str>) -> bool {
+        let kvm = fs::File::options().read(true).write(true).open("/dev/kvm");
+        let same = self.machine.architecture.name() == platform_name(std::env::consts::ARCH);
+        accelerator.is_none_or(|name| name.starts_with("kvm")) && same && kvm.is_ok()
+    }
+
+    /// Puts in a disk (read only) with the bytes of an Artifact, whose length is a multiple of 512.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn insert_artifact(&mut self, artifact: &Path) -> Result<()> {
+        let path = fs::canonicalize(artifact)
+            .with_context(|| format!("opening {}", artifact.display()))?;
+        // A comma in the path would end QEMU's option.
+        let name = "artifact.mender";
+        std::os::unix::fs::symlink(path, self.dir.path().join(name))
+            .context("linking to the Artifact")?;
+        self.arguments.extend([
+            "-drive".to_owned(),
+            format!("if=none,id=artifact,format=raw,readonly=on,file={name}"),
+            // After the disk, so that the kernel names that one first.
+            "-device".to_owned(),
+            "virtio-blk-pci,drive=artifact,serial=goldsmith-artifact,addr=0x1d".to_owned(),
+        ]);
+        Ok(())
+    }
+
+    /// A second serial port, which is a socket in the directory.
+    fn add_shell(&mut self) {
+        let socket = "socket,id=shell,path=shell,server=on,wait=off";
+        let more = ["-chardev", socket, "-serial", "chardev:shell"];
+        self.after_console.extend(more.map(String::from));
+    }
+
+    /// Writes `content` to the overlay from byte `start` of the disk on.
+    fn write(&self, start: u64, content: &Content) -> Result<()> {
+        let tool = find("qemu-io").ok_or_else(|| self.machine.missing("qemu-io"))?;
+        let name = "piece";
+        let piece = self.dir.path().join(name);
+        let len = root_shell::save(content, &piece)?;
+        let mut command = Command::new(tool);
+        let write = format!("write -q -s {name} {start} {len}");
+        command
+            .args(["-f", "qcow2", "-c", &write, "disk.qcow2"])
+            .current_dir(self.dir.path());
+        quietly(&mut command, "qemu-io")?;
+        fs::remove_file(&piece).context("removing a temporary file")
     }
 
     /// Switches the power on, with the serial line on the terminal, and waits until it is off.
@@ -152,6 +213,7 @@ impl Computer {
         let mut command = Command::new(self.machine.emulator());
         let serial = if monitor { "mon:stdio" } else { "stdio" };
         command.args(&self.arguments).args(["-serial", serial]);
+        command.args(&self.after_console);
         command.current_dir(self.dir.path());
         command
     }
@@ -205,15 +267,29 @@ fn overlay(
         .arg(image)
         .arg(disk)
         .args(size.map(|size| size.to_string()));
+    quietly(&mut command, "qemu-img")
+}
+
+/// Runs a tool, which says why it fails.
+fn quietly(command: &mut Command, name: &str) -> Result<()> {
     let output = command
         .stdin(Stdio::null())
         .output()
-        .context("starting qemu-img")?;
+        .with_context(|| format!("starting {name}"))?;
     if output.status.success() {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(Problem::new(format!("qemu-img: {}", said.trim())).into())
+    Err(Problem::new(format!("{name}: {}", said.trim())).into())
+}
+
+/// Debian's name of an architecture, by Rust's.
+fn platform_name(arch: &str) -> &str {
+    match arch {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
 }
 
 /// The path of a program in the directories of `PATH`.

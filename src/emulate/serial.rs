@@ -29,6 +29,17 @@ pub enum Started {
     Ssh,
 }
 
+impl Started {
+    /// How it showed, for people.
+    #[must_use]
+    pub fn described(self) -> &'static str {
+        match self {
+            Self::Login => "a login prompt on the serial line",
+            Self::Ssh => "the SSH server answers",
+        }
+    }
+}
+
 /// The end of a start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -75,6 +86,48 @@ pub fn watch(
     ssh: Option<u16>,
     log: &mut dyn Write,
 ) -> Result<Verdict> {
+    let (mut child, pieces, errors) = spawn(computer)?;
+    let verdict = follow(&pieces, limit, ssh, log);
+    let ended = match &verdict {
+        Ok(Verdict::Failed(reason, _)) if reason == OFF => soon_ended(&mut child)?,
+        _ => None,
+    };
+    // It may have ended by itself.
+    let _ = child.kill();
+    let _ = child.wait();
+    left().emulator = None;
+    let said = errors.said();
+    match (verdict?, ended) {
+        (Verdict::Failed(_, lines), Some(status)) => {
+            let reason = match (said.is_empty(), status.success()) {
+                (true, true) => OFF.to_owned(),
+                (true, false) => format!("QEMU ended: {status}"),
+                (false, _) => format!("QEMU ended: {said}"),
+            };
+            Ok(Verdict::Failed(reason, lines))
+        }
+        (verdict, _) => Ok(verdict),
+    }
+}
+
+/// What an emulator says on its error output.
+#[derive(Debug)]
+pub(super) struct Errors(Receiver<Vec<u8>>);
+
+impl Errors {
+    /// The first of it, until there is nothing more for a moment.
+    pub(super) fn said(&self) -> String {
+        let mut said = Vec::new();
+        // Its children may keep the pipe open.
+        while let Ok(piece) = self.0.recv_timeout(GRACE / 4) {
+            said.extend(piece);
+        }
+        plain(String::from_utf8_lossy(&said).trim())
+    }
+}
+
+/// Switches the computer on. Returns the emulator, what its serial line says, and its messages.
+pub(super) fn spawn(computer: &Computer) -> Result<(Child, Receiver<Vec<u8>>, Errors)> {
     let mut command = computer.command(false);
     command
         .stdin(Stdio::null())
@@ -93,33 +146,7 @@ pub fn watch(
     let output = child.stdout.take().context("the output of QEMU")?;
     let (sender, pieces) = channel();
     read_all(output, move |piece| sender.send(piece).is_ok());
-    let verdict = follow(&pieces, limit, ssh, log);
-    let ended = match &verdict {
-        Ok(Verdict::Failed(reason, _)) if reason == OFF => soon_ended(&mut child)?,
-        _ => None,
-    };
-    // It may have ended by itself.
-    let _ = child.kill();
-    let _ = child.wait();
-    left().emulator = None;
-    let mut said = Vec::new();
-    // Its children may keep the pipe open.
-    while let Ok(piece) = errors.recv_timeout(GRACE / 4) {
-        said.extend(piece);
-    }
-    let said = String::from_utf8_lossy(&said);
-    match (verdict?, ended) {
-        (Verdict::Failed(_, lines), Some(status)) => {
-            let said = said.trim();
-            let reason = match (said.is_empty(), status.success()) {
-                (true, true) => OFF.to_owned(),
-                (true, false) => format!("QEMU ended: {status}"),
-                (false, _) => format!("QEMU ended: {}", plain(said)),
-            };
-            Ok(Verdict::Failed(reason, lines))
-        }
-        (verdict, _) => Ok(verdict),
-    }
+    Ok((child, pieces, Errors(errors)))
 }
 
 /// How the emulator ended, if it does within [`GRACE`].
@@ -193,9 +220,8 @@ fn judged(text: &str) -> Option<Result<(), String>> {
         from += 1;
     }
     let end = plain(&text[from..]);
-    let dead = DEAD_ENDS.iter().find(|(message, _)| end.contains(message));
-    if let Some((_, reason)) = dead {
-        return Some(Err((*reason).to_owned()));
+    if let Some(reason) = dead_end(&end) {
+        return Some(Err(reason.to_owned()));
     }
     let mut lines = end.rsplit(['\n', '\r']);
     let prompt = lines
@@ -207,6 +233,15 @@ fn judged(text: &str) -> Option<Result<(), String>> {
     let automatic =
         lines.any(|line| line.contains(" login: ") && line.contains("(automatic login)"));
     (prompt || automatic).then_some(Ok(()))
+}
+
+/// The reason why nothing follows, if `text` has a message that says so.
+pub(super) fn dead_end(text: &str) -> Option<&'static str> {
+    let text = plain(text);
+    let mut messages = DEAD_ENDS.iter();
+    messages
+        .find(|(message, _)| text.contains(message))
+        .map(|(_, reason)| *reason)
 }
 
 /// Whether an SSH server answers at a port of this machine.
@@ -222,7 +257,7 @@ fn answers(port: u16) -> bool {
 }
 
 /// The last lines that are not empty.
-fn last_lines(text: &str) -> Vec<String> {
+pub(super) fn last_lines(text: &str) -> Vec<String> {
     const LINES: usize = 12;
     let text = plain(text);
     let lines: Vec<&str> = text

@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 pub(crate) mod bare_root;
 mod bash;
 mod boot;
+mod boot_check;
 mod commands;
 pub(crate) mod config;
 mod config_messages;

@@ -73,6 +73,8 @@ const MAP: &[(&str, &str)] = &[
         "artifact config digest fs/ext4 fs/fat golden image/source image/table input_file \
          keyfile lock pattern platform problem repository resolve stamp stream tree units",
     ),
+    // What a system must have, and whether its files do.
+    ("rules", "golden nearest problem stamp tree units"),
     // A configuration from facts, as one of ours.
     ("init", "config problem units"),
     // Edits: a plan applied to trees.
@@ -115,7 +117,10 @@ const MAP: &[(&str, &str)] = &[
         "artifact bytes fs/ext4 fs/fat golden image image/source problem stream tree units",
     ),
     ("compare", "deb stream text_diff tree units volume"),
-    ("emulate", "golden platform problem tree volume"),
+    (
+        "emulate",
+        "fs/fat golden platform problem rules stamp stream tree units volume",
+    ),
     (
         "convert",
         "artifact bytes compress digest doctor dpkg edit fs/ext4 fs/fat golden image/output image/source image/table input_file keyfile plan platform problem report sbom stamp stream tree units verify",
@@ -134,7 +139,7 @@ const MAP: &[(&str, &str)] = &[
         "cli",
         "artifact bundle compare compress config convert digest doctor edit emulate flash fleet fs/ext4 \
          fs/fat golden image image/output image/source image/table init input_file lock migrate nearest plan \
-         platform problem report repository stamp stream tree units verify volume",
+         platform problem report repository rules stamp stream tree units verify volume",
     ),
 ];
 
@@ -276,7 +281,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ),
     ("thiserror", &[""]),
     ("tokio", &["repository/host_names.rs"]),
-    ("toml", &["bundle/", "config/", "lock/"]),
+    ("toml", &["bundle/", "config/", "lock/", "rules/read.rs"]),
     (
         "ureq",
         &[
