@@ -147,7 +147,7 @@ disk_seeds() {
   encode table logical '\0'
   # What verification looks at: a result, small enough.
   "$goldsmith" convert -q --no-verify -c qemux86-64 -n r1 -s 'storage.size="62 MiB"' -s 'storage.alignment="1 MiB"' -s 'boot.size="4 MiB"' \
-    -s 'data.size="8 MiB"' -s 'output.name=result' -s data.grow=false -s client.managed=false --output-dir out gpt
+    -s 'data.size="8 MiB"' -s 'output.name=result' -s data.grow=false -s client.managed=false -s client.required=false --output-dir out gpt
   encode verify out/result.img '\1'
   start=$(sfdisk -d out/result.img | awk '/result.img4/ { sub(",", "", $4); print $4 }')
   debugfs -R 'dump /mender/bootstrap.mender bootstrap' "out/result.img?offset=$((start * 512))" 2>/dev/null

@@ -87,7 +87,7 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// Invalid or missing arguments or configuration: exit code 2.
+/// The command line itself is wrong, whatever files contain: exit code 2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage(pub Problems);
 

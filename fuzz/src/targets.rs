@@ -550,7 +550,7 @@ pub fn packed(data: &[u8]) {
 pub fn plan(data: &[u8]) {
     let Some(disk) = disk(data) else { return };
     let text = "[board]\ndevice-type = [\"a\"]\n[storage]\nsize = \"64 MiB\"\n[boot]\nsize = \"4 MiB\"\n[data]\nsize = \"8 MiB\"\n\
-                [artifact]\nname = \"r1\"\n";
+                [artifact]\nname = \"r1\"\n[client]\nrequired = false\n";
     let config = Config::parse(text).unwrap_or_else(|error| panic!("{error:?}"));
     let request = convert::Request {
         plan: PlanRequest {

@@ -23,7 +23,7 @@ SPARE = 8 * GIB
 
 
 def fleet(boards, form):
-    text = f'[all]\ngolden-image = "{GOLDEN}"\nconfig = "qemux86-64"\nset = {{ artifact.name = "1", output.image = "{form}" }}\n'
+    text = f'[all]\ngolden-image = "{GOLDEN}"\nconfig = "qemux86-64"\nset = {{ artifact.name = "1", client.required = false, output.image = "{form}" }}\n'
     for number in range(boards):
         name = f"board-{number:02}"
         text += f'\n[[board]]\nname = "{name}"\nset = {{ board.device-type = "{name}" }}\n'

@@ -3,7 +3,7 @@
 use super::lock::ConfigArgs;
 use super::print;
 use crate::config::{self, Config, HostReference};
-use crate::problem::{Problem, Problems, Usage};
+use crate::problem::{Problem, Problems};
 use crate::units::counted;
 use clap::Args;
 use std::process::ExitCode;
@@ -29,7 +29,7 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     for reference in &references {
         problems.0.extend(missing(reference));
     }
-    problems.check().map_err(Usage)?;
+    problems.check()?;
     if !args.quiet {
         print(&text(&config, references.len()))?;
     }

@@ -9,7 +9,6 @@ use crate::fleet::actions::{self, ActionList, ActionOptions, Input};
 use crate::fleet::remote::{self, Remote};
 use crate::fleet::run::{self, FleetRun};
 use crate::fleet::{matrix, program};
-use crate::problem::Usage;
 use crate::units::human;
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum, value_parser};
@@ -55,8 +54,8 @@ struct TargetArgs {
 impl TargetArgs {
     fn fleet(&self) -> anyhow::Result<Fleet> {
         let fleet = Fleet::read(&self.file);
-        let mut fleet = fleet.map_err(|ConfigError(problems)| Usage(problems))?;
-        fleet.select(&self.target).map_err(Usage)?;
+        let mut fleet = fleet.map_err(|ConfigError(problems)| problems)?;
+        fleet.select(&self.target)?;
         Ok(fleet)
     }
 }

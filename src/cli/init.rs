@@ -9,7 +9,6 @@ use crate::golden::Golden;
 use crate::init::{self, Beginning, Client, Sizes};
 use crate::plan::host::HostFiles;
 use crate::plan::{self, PlanRequest};
-use crate::problem::Usage;
 use crate::report::{Report, Silent};
 use clap::Args;
 use std::io::{self, Write as _};
@@ -41,6 +40,8 @@ const AMPLE: &str = "storage.size=\"1 TiB\"";
 /// What a client and the libraries that it brings take of a root filesystem (bytes): 30 MiB, with
 /// room for later ones.
 const CLIENT: u64 = 64 << 20;
+/// A client may still come.
+const CLIENTLESS: &str = "client.required=false";
 /// A release that is never made.
 const RELEASE: &str = "artifact.name=\"release-1\"";
 
@@ -68,8 +69,8 @@ pub(super) fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
 
 /// What the image shows.
 fn look(args: &InitArgs, report: &dyn Report) -> anyhow::Result<Beginning> {
-    let config = config::load_over(&[RELEASE, AMPLE], &[], &[]);
-    let config = config.map_err(|config::ConfigError(problems)| Usage(problems))?;
+    let config = config::load_over(&[RELEASE, AMPLE, CLIENTLESS], &[], &[]);
+    let config = config.map_err(|config::ConfigError(problems)| problems)?;
     let golden = Golden::read(args.input.open(report)?, plan::selection(&config), report)?;
     let architecture = golden
         .facts

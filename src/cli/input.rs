@@ -149,7 +149,7 @@ impl ConversionArgs {
                 .map(|name| format!("artifact.name={}", config::quoted(name))),
         );
         config::load_over(defaults, &self.config, &sets)
-            .map_err(|config::ConfigError(problems)| Usage(problems).into())
+            .map_err(|config::ConfigError(problems)| problems.into())
     }
 
     /// The configuration on top of the board that the golden image selects; the image is opened
@@ -253,7 +253,7 @@ pub(super) fn processors() -> usize {
 fn file_modes(path: &Path) -> anyhow::Result<Modes> {
     let text = input_file::read_text(path, MODES_MAX, "a list of permission bits");
     let text = text.with_context(|| format!("reading {}", path.display()))?;
-    let problem = |what| Usage::from(Problem::new(format!("{}, {what}", path.display())));
+    let problem = |what| Problem::new(format!("{}, {what}", path.display()));
     Ok(Modes::parse(&text).map_err(problem)?)
 }
 

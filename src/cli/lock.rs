@@ -7,7 +7,7 @@ use crate::golden::Golden;
 use crate::lock::{self, LockFile, LockInputs};
 use crate::plan::packages::lock_request;
 use crate::plan::{self};
-use crate::problem::{Problem, Problems, Usage};
+use crate::problem::{Problem, Problems};
 use crate::repository::{Client, ClientOptions, Download, FetchError, PackageCache};
 use crate::units::{counted, human};
 use clap::{Args, value_parser};
@@ -66,7 +66,7 @@ pub(super) struct ConfigArgs {
 impl ConfigArgs {
     pub(super) fn load(&self) -> anyhow::Result<Config> {
         let loaded = config::load(&self.config, &self.set);
-        loaded.map_err(|config::ConfigError(problems)| Usage(problems).into())
+        loaded.map_err(|config::ConfigError(problems)| problems.into())
     }
 }
 
@@ -80,7 +80,7 @@ pub(super) fn run(args: &LockArgs) -> anyhow::Result<ExitCode> {
         Some(_) => config,
         None => plan::with_board(&config, &golden)?,
     };
-    let request = lock_request(&config).map_err(Usage)?.ok_or_else(nothing)?;
+    let request = lock_request(&config)?.ok_or_else(nothing)?;
     let path = config.lock_file();
     let earlier = path.exists().then(|| LockFile::read(&path));
     let earlier = earlier.transpose().unwrap_or_else(|problem| {
@@ -121,7 +121,7 @@ fn now() -> anyhow::Result<u64> {
 fn nothing() -> anyhow::Error {
     let problem = Problem::new("neither client.bundle nor client.install is set");
     let hint = "write bundle = \"6.0\" under [client], or add -s client.bundle=6.0";
-    Usage(problem.hint(hint).into()).into()
+    problem.hint(hint).into()
 }
 
 /// The packages, each with why it is needed and what it was in the earlier lock file.
@@ -160,7 +160,7 @@ fn text(lock: &LockFile, earlier: Option<&LockFile>) -> String {
 pub(super) fn fetch(args: &FetchArgs) -> anyhow::Result<ExitCode> {
     let report = progress::report(args.quiet);
     let config = args.config.load()?;
-    let request = lock_request(&config).map_err(Usage)?.ok_or_else(nothing)?;
+    let request = lock_request(&config)?.ok_or_else(nothing)?;
     let path = config.lock_file();
     let lock = LockFile::read(&path)?;
     // The golden image is not known here: `plan` compares its architecture.

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::io;
 
-/// The exit code for an error: 2 for invalid arguments or configuration, otherwise 1.
+/// The exit code for an error: 2 if the command line itself is wrong, otherwise 1.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     if error.chain().any(|cause| cause.is::<Usage>()) {
@@ -44,14 +44,19 @@ pub fn problems(error: &anyhow::Error) -> Vec<Problem> {
 /// there is one, `hint`; and `exit-code`.
 #[must_use]
 pub fn json(error: &anyhow::Error) -> String {
-    let errors = problems(error).into_iter().map(|problem| {
+    object(problems(error), exit_code(error))
+}
+
+/// The object of [`json`] for `problems`.
+pub(super) fn object(problems: Vec<Problem>, exit_code: u8) -> String {
+    let errors = problems.into_iter().map(|problem| {
         let mut object = serde_json::Map::new();
         object.insert("message".to_owned(), problem.message.into());
         object.extend(problem.hint.map(|hint| ("hint".to_owned(), hint.into())));
         serde_json::Value::Object(object)
     });
     let errors: Vec<serde_json::Value> = errors.collect();
-    let object = serde_json::json!({ "errors": errors, "exit-code": exit_code(error) });
+    let object = serde_json::json!({ "errors": errors, "exit-code": exit_code });
     format!("{object:#}\n")
 }
 

@@ -40,7 +40,7 @@ pub(super) fn run(args: &MigrateArgs) -> anyhow::Result<ExitCode> {
             .collect::<Result<_, Problem>>()
             .map_err(Usage::from)?,
     };
-    let migration = migrate::migrate(&request, Path::new(".")).map_err(Usage)?;
+    let migration = migrate::migrate(&request, Path::new("."))?;
     for warning in &migration.warnings {
         report.warn(warning);
     }

@@ -1,7 +1,16 @@
 //! Command lines that are wrong in a way that tells what was meant.
 
+use super::{Cli, annotate, message, print};
+use crate::problem::Problem;
+use crate::verify::Severity;
+use clap::CommandFactory as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use std::ffi::OsString;
 use std::path::Path;
+use std::process::ExitCode;
+
+/// The exit code for a wrong command line.
+const WRONG_USAGE: u8 = 2;
 
 /// What other programs call our commands.
 const COMMANDS: [(&str, &[&str]); 13] = [
@@ -37,8 +46,57 @@ const OPTIONS: [(&str, &str); 13] = [
     ("--board", "-c BOARD; `goldsmith boards` lists them"),
 ];
 
+/// Reports an error of the command line, or prints the help that was asked for.
+pub(super) fn report(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // If it cannot be printed (a closed pipe), that cannot be reported either.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let explained = explained(error);
+    match &explained {
+        Some(problem) => annotate::show(Severity::Error, "", problem),
+        None => drop(error.print()),
+    }
+    if asks_for_object(&arguments) {
+        let problem = explained.unwrap_or_else(|| problem(&error.to_string()));
+        let _ = print(&message::object(vec![problem], WRONG_USAGE));
+    }
+    ExitCode::from(WRONG_USAGE)
+}
+
+/// Whether a command line that cannot be parsed has `--json`, which its command knows.
+fn asks_for_object(arguments: &[OsString]) -> bool {
+    let options = arguments.iter().take_while(|one| *one != "--");
+    let mut words = options.clone().filter_map(|one| one.to_str());
+    let mut command = &Cli::command();
+    for word in &mut words {
+        command = match command.find_subcommand(word) {
+            Some(found) => found,
+            None if word.starts_with('-') => continue,
+            None => break,
+        };
+    }
+    let known = command.get_arguments().any(|one| one.get_id() == "json");
+    known && options.clone().any(|one| one == "--json")
+}
+
+/// The message of clap: its first paragraph, and its advice.
+fn problem(text: &str) -> Problem {
+    let mut paragraphs = text.split("\n\n").map(str::trim);
+    let first = paragraphs.next().unwrap_or_default();
+    let first = first.strip_prefix("error: ").unwrap_or(first);
+    let words = first.split_whitespace().collect::<Vec<_>>().join(" ");
+    let advice = paragraphs.find_map(|one| one.strip_prefix("tip: "));
+    Problem {
+        message: words,
+        hint: advice.map(str::to_owned),
+    }
+}
+
 /// The message for an error of the command line whose meaning can be guessed.
-pub(super) fn explained(error: &clap::Error) -> Option<String> {
+fn explained(error: &clap::Error) -> Option<Problem> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
@@ -47,9 +105,8 @@ pub(super) fn explained(error: &clap::Error) -> Option<String> {
         ErrorKind::InvalidSubcommand => {
             let word = text(ContextKind::InvalidSubcommand)?;
             let line = |meant: &str| {
-                format!(
-                    "error: `{word}` is not a command of goldsmith\nhint: did you mean `goldsmith {meant}`?\n"
-                )
+                Problem::new(format!("`{word}` is not a command of goldsmith"))
+                    .hint(format!("did you mean `goldsmith {meant}`?"))
             };
             if Path::new(word).is_file() {
                 return Some(line(&format!("convert {word}")));
@@ -62,9 +119,7 @@ pub(super) fn explained(error: &clap::Error) -> Option<String> {
             let word = text(ContextKind::InvalidArg)?;
             let name = word.split('=').next().unwrap_or(word);
             let (_, ours) = OPTIONS.iter().find(|(theirs, _)| *theirs == name)?;
-            Some(format!(
-                "error: there is no option {name}\nhint: write {ours}\n"
-            ))
+            Some(Problem::new(format!("there is no option {name}")).hint(format!("write {ours}")))
         }
         _ => None,
     }
@@ -73,7 +128,7 @@ pub(super) fn explained(error: &clap::Error) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{Cli, commands};
+    use crate::cli::commands;
     use clap::Parser as _;
 
     #[test]
@@ -100,7 +155,7 @@ mod tests {
             ("goldsmith convert --output=x a.img", "-o DIR"),
             ("goldsmith plan --size 8 a.img", "-s storage.size"),
         ] {
-            let text = explain(line).unwrap_or_default();
+            let text = explain(line).map(|one| one.to_string()).unwrap_or_default();
             assert!(text.contains(expected), "{line}: {text}");
         }
         for line in ["goldsmith conver a.img", "goldsmith plan --nonsense a.img"] {

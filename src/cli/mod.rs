@@ -32,7 +32,7 @@ mod verify;
 
 use crate::problem::Problem;
 use crate::verify::Severity;
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -41,8 +41,9 @@ use std::process::ExitCode;
 /// Converts the disk image of one hand-configured Debian system into an A/B image to flash and a
 /// Mender Artifact to update with. Needs no privileges.
 ///
-/// Exit codes: 0 success; 1 failure; 2 invalid or incomplete arguments or configuration; 128 + N
-/// terminated by signal N.
+/// Exit codes: 0 if the command is done; 1 if it is refused or fails, because of the configuration
+/// (files and --set), an input, or this machine, or if a check finds errors; 2 if the command line
+/// itself is wrong; 128 + N if signal N ends it.
 #[derive(Debug, Parser)]
 #[command(
     name = "goldsmith",
@@ -113,16 +114,13 @@ pub fn commands() -> Vec<String> {
 /// Parses the command line, runs the command and reports its error.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            // If it cannot be printed (a closed pipe), that cannot be reported either.
-            let _ = match mistake::explained(&error) {
-                Some(text) => io::stderr().write_all(terminal::painted(&text).as_bytes()),
-                None => error.print(),
-            };
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
-        }
+    let parsed = Cli::command().try_get_matches().and_then(|mut matches| {
+        let json = has_flag(&matches, "json");
+        Ok((Cli::from_arg_matches_mut(&mut matches)?, json))
+    });
+    let (cli, json) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => return mistake::report(&error),
     };
     on_signals();
     annotate::start(cli.annotate.as_ref());
@@ -138,12 +136,20 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             // A program that reads standard output gets an object in any case.
-            if std::env::args_os().any(|argument| argument == "--json") {
+            if json {
                 let _ = print(&message::json(&error));
             }
             ExitCode::from(message::exit_code(&error))
         }
     }
+}
+
+/// Whether the command of these arguments, or one below it, has this option without a value.
+fn has_flag(matches: &ArgMatches, name: &str) -> bool {
+    let own = matches.try_get_one::<bool>(name).ok().flatten().copied();
+    let below = matches.subcommand();
+    let below = below.map(|(_, below)| has_flag(below, name));
+    own == Some(true) || below == Some(true)
 }
 
 /// Shows the problems of an error.

@@ -1,6 +1,6 @@
 //! Files that a command makes apart from its results: no file is ever replaced.
 
-use crate::problem::{Problem, Usage};
+use crate::problem::Problem;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -8,8 +8,8 @@ use std::path::Path;
 /// Fails if something is at `path`; `hint` says how to name another file.
 ///
 /// # Errors
-/// [`Usage`].
-pub(super) fn check(path: &Path, hint: &str) -> Result<(), Usage> {
+/// [`Problem`].
+pub(super) fn check(path: &Path, hint: &str) -> Result<(), Problem> {
     match path.symlink_metadata() {
         Ok(_) => Err(taken(path, hint)),
         Err(_) => Ok(()),
@@ -19,7 +19,7 @@ pub(super) fn check(path: &Path, hint: &str) -> Result<(), Usage> {
 /// Writes a new file.
 ///
 /// # Errors
-/// [`Usage`] if something is at `path`; I/O errors, after which there is no file.
+/// [`Problem`] if something is at `path`; I/O errors, after which there is no file.
 pub(super) fn write(path: &Path, text: &str, hint: &str) -> anyhow::Result<()> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::AlreadyExists => anyhow::Error::from(taken(path, hint)),
@@ -33,7 +33,7 @@ pub(super) fn write(path: &Path, text: &str, hint: &str) -> anyhow::Result<()> {
     })
 }
 
-fn taken(path: &Path, hint: &str) -> Usage {
+fn taken(path: &Path, hint: &str) -> Problem {
     let problem = Problem::new(format!("{} exists; nothing is replaced", path.display()));
-    Usage::from(problem.hint(hint))
+    problem.hint(hint)
 }

@@ -58,7 +58,7 @@ use node::{Node, Value};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// All problems of a configuration. The command exits with code 2.
+/// All problems of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(transparent)]
 pub struct ConfigError(pub Problems);

@@ -370,6 +370,9 @@ keys! {
         /// Whether the client polls a server for updates. If not, updates are installed by commands
         /// on the device.
         managed: bool => Flag { default "true" }
+        /// Whether the result must have an update client. If not, an image without one is converted
+        /// all the same: nothing can be updated on its devices until they have one.
+        required: bool => Flag { default "true" }
         /// Maintainer scripts to leave out: their effects are not known to goldsmith, and you have
         /// found them to be unnecessary.
         accept: Vec<Accept> => Subs<Accept> { default "[]" }

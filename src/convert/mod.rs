@@ -33,6 +33,7 @@ pub use write::WriteOptions;
 
 use crate::artifact::{Offer, Signed};
 use crate::doctor::{self, Finding, System};
+use crate::edit::mender::client_programs;
 use crate::edit::{self, Edited, StagedDir};
 use crate::golden::Golden;
 use crate::image::source::InputImage;
@@ -165,12 +166,14 @@ fn prepare_read(request: &Request, mut golden: Golden, verify: bool) -> Result<P
         _staged: staged,
     };
     request.report.step("checking what will be written", None);
+    let problems = client_missing(&prepared, request);
     // A plan can show what is in the files.
     let kept = (!request.run_hooks).then(|| prepared.edited.trees.root.clone());
     prepared.compose()?;
     let rehearsed = rehearsal::rehearse(&prepared, verify, request);
     let accepted = rehearsed.and_then(|mut rehearsed| {
         prepared.judged = rehearsed.judged.take();
+        rehearsed.problems.extend(problems);
         prepared.accept(request, rehearsed)
     });
     prepared.warnings = accepted.map_err(|error| prepared.golden.or_input_changed(error))?;
@@ -190,12 +193,38 @@ pub fn examine(request: &Request, input: InputImage) -> Result<Vec<Finding>> {
     request.report.step("examining the golden image", None);
     let mut findings = doctor::golden(&golden, &request.plan.accepted());
     match prepare_read(request, golden, true) {
-        Ok(prepared) => Ok(doctor::references(findings, &prepared.edited.references)),
+        Ok(prepared) => {
+            if !client_programs(&prepared.edited.trees.root).is_empty() {
+                doctor::client_comes(&mut findings);
+            }
+            Ok(doctor::references(findings, &prepared.edited.references))
+        }
         Err(error) => {
+            if request.plan.installs_packages() {
+                doctor::client_comes(&mut findings);
+            }
             findings.extend(doctor::refusals(&error, &findings));
             Ok(doctor::sorted(findings))
         }
     }
+}
+
+/// The problem of a result without an update client that must have one. Hooks that do not run here
+/// may still bring it: then it is a warning.
+fn client_missing(prepared: &Prepared, request: &Request) -> Option<Problem> {
+    let exists = !client_programs(&prepared.edited.trees.root).is_empty();
+    if exists || !prepared.plan.client.required {
+        return None;
+    }
+    let message = "the image has no update client: nothing could be updated on its devices";
+    if !request.run_hooks && rehearsal::has_edit_hooks(prepared) {
+        let text = format!("unless a hook changes it, {message}");
+        request.report.warn(&text);
+        return None;
+    }
+    let hint = "set client.bundle or client.packages, or install a client in the golden image \
+                (docs/client.md); client.required = false converts the image without one";
+    Some(Problem::new(message).hint(hint))
 }
 
 /// Warnings about what the edited filesystems bring to every device.

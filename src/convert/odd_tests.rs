@@ -426,6 +426,7 @@ fn settings(numbers: &mut Numbers, board: &[(&'static str, String)]) -> String {
         ("storage.size", "\"96 MiB\"".to_owned()),
         ("storage.alignment", "\"1 MiB\"".to_owned()),
         ("boot.size", "\"8 MiB\"".to_owned()),
+        ("client.required", "false".to_owned()),
         ("data.size", "\"16 MiB\"".to_owned()),
     ];
     set.extend(board.iter().cloned());

@@ -122,7 +122,7 @@ pub(super) fn rehearse(prepared: &Prepared, verify: bool, request: &Request) -> 
 }
 
 /// Whether hooks change the filesystems.
-fn has_edit_hooks(prepared: &Prepared) -> bool {
+pub(super) fn has_edit_hooks(prepared: &Prepared) -> bool {
     let mut hooks = prepared.plan.hooks.iter();
     hooks.any(|hook| hook.stage != Stage::AfterImage)
 }

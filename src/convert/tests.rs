@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 const SMALL: &str = "[artifact]\nname = \"r1\"\n\
                      [storage]\nsize = \"96 MiB\"\nalignment = \"1 MiB\"\n\
                      [boot]\nsize = \"8 MiB\"\n[data]\nsize = \"16 MiB\"\n\
-                     [output]\nname = \"small\"\nrootfs = true\n";
+                     [client]\nrequired = false\n[output]\nname = \"small\"\nrootfs = true\n";
 
 fn config(more: &str) -> Config {
     Config::parse(&format!("{SMALL}{more}")).unwrap()

@@ -66,6 +66,12 @@ fn modules(system: &System<'_>) -> Option<Finding> {
     (!places.is_empty()).then(|| Finding::new(&codes::CLIENT_MODULES, text).all(places))
 }
 
+/// Takes away what is said of a golden image without a client: the conversion brings one.
+pub fn client_comes(findings: &mut Vec<Finding>) {
+    let codes = [&codes::CLIENT_MISSING, &codes::CLIENT_ROOM];
+    findings.retain(|finding| codes.iter().all(|code| code.name != finding.code));
+}
+
 /// Whether a golden image without a client has room for one.
 pub(super) fn room(golden: &Golden) -> Option<Finding> {
     let root = &golden.root.tree;

@@ -99,7 +99,7 @@ pub(super) const CLIENT_MISSING: Code = code(
     "client-missing",
     Note,
     "the image has no update client",
-    "name its packages with client.packages, or install it in the golden image",
+    "set client.bundle or client.packages, or install it in the golden image: an image without one is refused, unless client.required is false",
 );
 pub(super) const CLIENT_ROOM: Code = code(
     "client-room",

@@ -18,6 +18,7 @@ mod secrets;
 mod services;
 mod startup;
 
+pub use client::client_comes;
 pub use codes::{CODES, Code};
 pub use disks::references;
 pub use finding::{Evidence, Finding};

@@ -3,7 +3,7 @@
 use super::{Finding, System, codes};
 use crate::edit::startup_acting::{self, Acting};
 use crate::plan::accepted::AcceptedFiles;
-use crate::problem::{Problem, Problems, Usage};
+use crate::problem::{Problem, Problems};
 use crate::stamp::Time;
 use crate::tree::{Stat, Tree};
 
@@ -54,9 +54,6 @@ pub fn refusals(error: &anyhow::Error, found: &[Finding]) -> Vec<Finding> {
 fn problems(error: &anyhow::Error) -> Vec<Problem> {
     for cause in error.chain() {
         if let Some(problems) = cause.downcast_ref::<Problems>() {
-            return problems.0.clone();
-        }
-        if let Some(Usage(problems)) = cause.downcast_ref::<Usage>() {
             return problems.0.clone();
         }
         if let Some(problem) = cause.downcast_ref::<Problem>() {

@@ -468,6 +468,7 @@ mod tests {
         );
         let plan = ClientPlan {
             managed,
+            required: true,
             settings: settings
                 .iter()
                 .map(|(key, value)| ((*key).to_owned(), (*value).into()))

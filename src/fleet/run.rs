@@ -13,7 +13,6 @@ use crate::golden::{Golden, Selection};
 use crate::image::source::InputImage;
 use crate::plan::host::HostFiles;
 use crate::plan::{self, PlanRequest, file_layout};
-use crate::problem::Usage;
 use crate::report::Report;
 use anyhow::Result;
 use std::collections::VecDeque;
@@ -89,7 +88,7 @@ pub fn convert(targets: &[FleetTarget], run: &FleetRun<'_>) -> Vec<Outcome> {
                 target,
                 config,
             }),
-            Err(error) => outcomes.fail(number, Arc::new(Usage(error.0).into())),
+            Err(error) => outcomes.fail(number, Arc::new(error.0.into())),
         }
     }
     for group in split(loaded, Loaded::golden) {

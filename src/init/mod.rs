@@ -172,9 +172,10 @@ fn client(out: &mut String, client: &Client) {
         Client::Unknown => {
             comment(
                 out,
-                "Decide: the packages of the update client (docs/client.md).",
+                "Decide: the packages of the update client (docs/client.md). An image without a client is refused, \
+                 unless required is false.",
             );
-            out.push_str("#packages = [\"client/*.deb\"]\n");
+            out.push_str("#packages = [\"client/*.deb\"]\n#required = false\n");
         }
     }
 }

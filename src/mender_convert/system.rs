@@ -31,8 +31,8 @@ pub(super) const CLIENT: &[Variable] = &[
     row(
         "MENDER_CLIENT_INSTALL",
         "y",
-        Combined(&["client.bundle"]),
-        "`goldsmith lock` chooses the packages, `goldsmith fetch` downloads them; package files serve as well (`client.packages`), and so does a client in the golden image",
+        Combined(&["client.bundle", "client.required"]),
+        "`goldsmith lock` chooses the packages, `goldsmith fetch` downloads them; package files serve as well (`client.packages`), and so does a client in the golden image; without any, `client.required = false` converts the image",
     ),
     row(
         "MENDER_CLIENT_VERSION",

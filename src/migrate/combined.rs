@@ -271,6 +271,10 @@ fn packages(conversion: &mut Conversion<'_>) {
     if client && bundle.is_none() {
         return from_files(conversion, &install, inputs.is_some());
     }
+    if !client && install.is_empty() && inputs.is_none() {
+        // The golden image may have a client, but it need not.
+        set_by_default(conversion, "client.required", "false", &[CLIENT]);
+    }
     if let Some(bundle) = bundle {
         set_by_default(conversion, "client.bundle", &quoted(bundle), &[CLIENT]);
     }

@@ -591,7 +591,9 @@ fn add_ons_name_their_packages() {
     }
     assert!(migration.text.contains("goldsmith lock -c FILE IMAGE"));
     let none = converted(&[("a_config", "MENDER_CLIENT_INSTALL=n\n")]).expect("converted");
-    assert!(!none.text.contains("[client]"), "{}", none.text);
+    let found = settings(&none.text);
+    assert!(found.contains(&"required = false".to_owned()), "{found:?}");
+    assert!(!none.text.contains("bundle ="), "{}", none.text);
 }
 
 #[test]

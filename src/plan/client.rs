@@ -12,6 +12,8 @@ use std::path::Path;
 pub struct ClientPlan {
     /// Whether the client asks a server for updates.
     pub managed: bool,
+    /// Whether the result must have a client.
+    pub required: bool,
     /// Settings of `mender.conf`, by the client's own names.
     pub settings: Map<String, Value>,
     /// Files that these settings name.
@@ -34,6 +36,7 @@ impl fmt::Debug for ClientPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientPlan")
             .field("managed", &self.managed)
+            .field("required", &self.required)
             .field("settings", &self.settings.keys().collect::<Vec<_>>())
             .field("files", &self.files)
             .finish()
@@ -54,6 +57,7 @@ impl ClientPlan {
         let server = &config.server;
         let mut plan = Self {
             managed: config.client.managed,
+            required: config.client.required,
             ..Self::default()
         };
         if let Some(url) = &server.url {

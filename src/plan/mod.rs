@@ -41,7 +41,7 @@ use crate::digest::Digest;
 use crate::golden::{Golden, Selection, condition, mounted};
 use crate::pattern::Pattern;
 use crate::platform::{Bootloader, TableKind};
-use crate::problem::{Problem, Problems, Usage};
+use crate::problem::{Problem, Problems};
 use crate::stamp::{Stamp, Time};
 use crate::tree::{DirEntry, Stat};
 use accepted::AcceptedFiles;
@@ -83,6 +83,13 @@ impl PlanRequest<'_> {
     #[must_use]
     pub fn accepted(&self) -> AcceptedFiles {
         AcceptedFiles::new(self.config)
+    }
+
+    /// Whether packages are installed, of which the update client may be one.
+    #[must_use]
+    pub fn installs_packages(&self) -> bool {
+        let client = &self.config.client;
+        !client.packages.is_empty() || client.bundle.is_some() || !client.install.is_empty()
     }
 
     /// The plan for `golden`.
@@ -186,8 +193,7 @@ impl Plan {
     /// Makes the plan for `golden`.
     ///
     /// # Errors
-    /// [`Usage`] when the configuration is incomplete, contradicts itself or does not fit the
-    /// golden image; [`Problems`] with everything else that is wrong.
+    /// [`Problems`] with everything that is wrong: first what is incomplete, then the rest.
     pub fn new(config: &Config, golden: &Golden, host: &HostFiles) -> Result<Self> {
         let (config, board_note) = complete(config, golden)?;
         let config = &config;
@@ -393,16 +399,16 @@ fn complete(config: &Config, golden: &Golden) -> Result<(Config, Option<String>)
                 .hint("name the release: --artifact-name release-1"),
         );
     }
-    problems.check().map_err(Usage)?;
+    problems.check()?;
     complete.ok_or_else(undecided)
 }
 
 /// `config` on top of the board that `golden` selects, if it names no device type.
 ///
 /// # Errors
-/// [`Usage`] when no board can be selected.
+/// [`Problem`] when no board can be selected.
 pub fn with_board(config: &Config, golden: &Golden) -> Result<Config> {
-    let (config, _) = board::with_board(config, ImageFacts::of(golden)).map_err(Usage::from)?;
+    let (config, _) = board::with_board(config, ImageFacts::of(golden))?;
     Ok(config)
 }
 
@@ -434,7 +440,7 @@ fn time(host: &HostFiles, golden: &Golden) -> Time {
 /// The identities of the disk: derived, except where the configuration sets them.
 ///
 /// # Errors
-/// [`Usage`] when `storage.disk-id` is of the other kind of table.
+/// [`Problem`] when `storage.disk-id` is of the other kind of table.
 fn family(
     config: &Config,
     stamp: &Stamp,
@@ -458,7 +464,7 @@ fn family(
             let message = format!("storage.disk-id does not fit the disk's {scheme}");
             let hint = "write 8 hexadecimal digits for an MBR, a GUID for a GPT, or choose the \
                         table with storage.table";
-            return Err(Usage::from(Problem::new(message).hint(hint)).into());
+            return Err(Problem::new(message).hint(hint).into());
         }
         (None, _) => {}
     }

@@ -194,7 +194,7 @@ fn nothing_of_the_user_is_overwritten_and_a_noisy_emulator_is_no_obstacle() {
         (stderr(&output).as_str(), output.status.code()),
         (
             "error: golden.img exists; nothing is replaced\nhint: name another file with --log\n",
-            Some(2)
+            Some(1)
         )
     );
     assert!(fs::read(at.join("golden.img")).unwrap() == image);

@@ -126,6 +126,8 @@ fn output_directories_that_cannot_be_used() {
                 "r1",
                 "-s",
                 "storage.size=512MiB",
+                "-s",
+                "client.required=false",
                 "--output-dir",
                 name,
             ])
@@ -147,7 +149,7 @@ fn an_object_tells_of_failures() {
     images::golden(dir.path());
     let output = run(
         dir.path(),
-        "plan --json -q -c qemux86-64 -s root.partition=9 -s client.packages=x.deb golden.img",
+        "plan --json -q -c qemux86-64 -s client.required=false -s root.partition=9 -s client.packages=x.deb golden.img",
     );
     assert_eq!(output.status.code(), Some(1));
     let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -173,7 +175,8 @@ fn standard_output_holds_the_paths_or_one_object() {
     }
     let dir = scratch();
     images::golden(dir.path());
-    let line = "convert -c qemux86-64 -n r1 -s storage.size=512MiB golden.img";
+    let line =
+        "convert -c qemux86-64 -s client.required=false -n r1 -s storage.size=512MiB golden.img";
     let output = run(dir.path(), line);
     assert!(output.status.success(), "{}", stderr(&output));
     let text = stdout(&output);
@@ -203,7 +206,7 @@ fn standard_output_holds_the_paths_or_one_object() {
     let output = run(dir.path(), &format!("{line} --json --quiet --no-cache"));
     assert!(kept == output.stdout);
     for json in [
-        "plan --json -q -c qemux86-64 -n r1 golden.img",
+        "plan --json -q -c qemux86-64 -s client.required=false -n r1 golden.img",
         "inspect --json golden.img",
     ] {
         let output = run(dir.path(), json);

@@ -37,7 +37,7 @@ fn a_plan_names_the_line_that_asked_for_an_edit() {
     let Some(dir) = workplace() else { return };
     let at = dir.path();
     fs::write(at.join("device.toml"), DEVICE).unwrap();
-    let line = "plan -q -c device.toml -n r1";
+    let line = "plan -q -c device.toml -s client.required=false -n r1";
     let shown = |more: &str| {
         let output = with_secret(at, &format!("{line} {more} golden.img"));
         assert!(output.status.success(), "{}", stderr(&output));
@@ -86,7 +86,7 @@ fn edits_and_secrets_that_do_not_fit() {
         "error: e.toml:2:8: rootfs.edit[0].path: set one of `replace`, `append` and `set`\n"
             .to_owned(),
     )];
-    refused(at, 2, &usage);
+    refused(at, 1, &usage);
     let cases = [
         (
             on("-c r.toml"),
@@ -171,7 +171,7 @@ fn sizes_are_what_a_person_means() {
          or one of them\n"
             .to_owned(),
     )];
-    refused(at, 2, &both);
+    refused(at, 1, &both);
 }
 
 #[test]

@@ -172,7 +172,7 @@ pub(super) fn workplace() -> Option<tempfile::TempDir> {
 
 /// A plan with the arguments `what`.
 pub(super) fn on(what: &str) -> String {
-    format!("plan -q -c qemux86-64 -n r1 {what} golden.img")
+    format!("plan -q -c qemux86-64 -s client.required=false -n r1 {what} golden.img")
 }
 
 /// Runs each line, which must end with `code` and this message.
@@ -197,7 +197,7 @@ fn arguments_and_configurations_that_are_wrong() {
             "convert -q golden.img".to_owned(), "error: the Artifact has no name\nhint: name the release: --artifact-name release-1\n".to_owned(),
         ),
         (
-            "convert -q -c qemux86-64 golden.img".to_owned(), "error: the Artifact has no name\nhint: name the release: --artifact-name release-1\n".to_owned(),
+            "convert -q -c qemux86-64 -s client.required=false golden.img".to_owned(), "error: the Artifact has no name\nhint: name the release: --artifact-name release-1\n".to_owned(),
         ),
         (
             "plan -q -c qemux86_64 -n r1 golden.img".to_owned(), "error: reading qemux86_64: No such file or directory\nhint: did you mean `qemux86-64`? The path of a file must end in `.toml` \
@@ -217,10 +217,19 @@ fn arguments_and_configurations_that_are_wrong() {
              GPT, or choose the table with storage.table\n"
                 .to_owned(),
         ),
+    ];
+    refused(dir.path(), 1, &cases);
+    let cases = [
         (
-            "plan -n a\u{200b}b golden.img".to_owned(), usage("error: invalid value 'a\u{200b}b' for '--artifact-name <NAME>': an invisible character (\\u{200b})"),
+            "plan -n a\u{200b}b golden.img".to_owned(),
+            usage(
+                "error: invalid value 'a\u{200b}b' for '--artifact-name <NAME>': an invisible character (\\u{200b})",
+            ),
         ),
-        ("convert -j 0 golden.img".to_owned(), usage("error: invalid value '0' for '--jobs <N>': 0 is not in 1..=1024")),
+        (
+            "convert -j 0 golden.img".to_owned(),
+            usage("error: invalid value '0' for '--jobs <N>': 0 is not in 1..=1024"),
+        ),
     ];
     refused(dir.path(), 2, &cases);
 }
@@ -264,7 +273,7 @@ fn messages_of_others_name_their_place() {
     let at = dir.path();
     // The words of others are theirs; the place is ours.
     for (line, code, start) in [
-        (on("-c bad.toml"), 2, "error: bad.toml:1:9: "),
+        (on("-c bad.toml"), 1, "error: bad.toml:1:9: "),
         (
             on("-s artifact.key=no.key"),
             1,

@@ -13,6 +13,7 @@ pub(crate) mod config;
 mod config_messages;
 mod documentation;
 mod edits;
+mod exit_codes;
 mod files;
 mod init;
 mod inspect;
@@ -44,4 +45,4 @@ fn stdout(output: &Output) -> String {
 }
 
 /// What all conversions here begin with.
-const PLAN: &str = "plan -q -c qemux86-64 -n r1 -s storage.alignment=1MiB";
+const PLAN: &str = "plan -q -c qemux86-64 -s client.required=false -n r1 -s storage.alignment=1MiB";

@@ -124,7 +124,7 @@ fn the_action_of_github_needs_a_shell_and_the_command_alone() {
     )
     .unwrap();
     let output = run(root.path(), &script, &variables);
-    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(
         said(&output).contains("\n::error file=device.toml,line=3,title=goldsmith::")
             || said(&output).starts_with("::error file=device.toml,line=3,title=goldsmith::"),
@@ -157,7 +157,7 @@ fn the_job_of_gitlab_needs_a_shell_and_the_command_alone() {
 
     fs::write(work.join("device.toml"), "sizes = 1\n").unwrap();
     let output = run(root.path(), &script, &variables);
-    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     let report = fs::read(work.join("gl-code-quality-report.json")).unwrap();
     let report: Vec<serde_json::Value> = serde_json::from_slice(&report).unwrap();
     assert_eq!(report.len(), 1);

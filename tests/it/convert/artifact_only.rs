@@ -123,6 +123,7 @@ fn the_plan_names_no_image_and_refuses_a_map_of_it() {
         command.args(["plan", "-q", "-c", "qemux86-64", "-n", "r1", "--output-dir"]);
         command.arg(scratch.path()).arg(small);
         command.args(["-s", "output.image=none", "-s", "output.name=r"]);
+        command.args(["-s", "client.required=false"]);
         command.args(more).output().unwrap()
     };
     let planned = plan(&[]);

@@ -42,7 +42,7 @@ fn materials(dir: &Path) {
         .unwrap();
     }
     let config = "extends = \"qemux86-64\"\n[storage]\nsize = \"256 MiB\"\nalignment = \"1 MiB\"\n[rootfs]\noverlays = [\"overlay\"]\n\
-                  [root]\nsize = \"48 MiB\"\n[data]\nsize = \"16 MiB\"\noverlay = [\"overlay\"]\n[output]\nrootfs = true\n";
+                  [root]\nsize = \"48 MiB\"\n[data]\nsize = \"16 MiB\"\noverlay = [\"overlay\"]\n[output]\nrootfs = true\n[client]\nrequired = false\n";
     fs::write(dir.join("device.toml"), config).unwrap();
 }
 

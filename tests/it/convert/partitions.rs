@@ -111,6 +111,7 @@ impl Golden {
             .args(["-n", "r1", "--config", "qemux86-64"]);
         line.arg("--config").arg(self.at("config.toml"));
         for setting in [
+            "client.required=false",
             "storage.size=256 MiB",
             "boot.size=36 MiB",
             "data.size=32 MiB",

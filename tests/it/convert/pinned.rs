@@ -281,6 +281,8 @@ fn a_conversion_gives_the_bytes_of_this_release() {
             "-s",
             "data.size=16 MiB",
             "-s",
+            "client.required=false",
+            "-s",
             "storage.size=256 MiB",
         ]);
         command.args([

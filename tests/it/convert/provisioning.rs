@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const SMALL: &str = "-q -n r1 -c raspberrypi5-64 -s storage.size=768MiB -s data.size=16MiB -s artifact.compression=none -s output.name=out --output-dir out";
+const SMALL: &str = "-q -n r1 -c raspberrypi5-64 -s client.required=false -s storage.size=768MiB -s data.size=16MiB -s artifact.compression=none -s output.name=out --output-dir out";
 const BOTH: &str =
     "-s output.idp=true -s output.imager=true -s output.imager-url=https://example.com/images";
 

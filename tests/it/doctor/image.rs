@@ -74,7 +74,8 @@ pub(super) fn golden(dir: &Path, files: Files<'_>, boot: Files<'_>) {
 }
 
 /// The settings with which the image can be converted.
-pub(super) const SETTINGS: [&str; 4] = [
+pub(super) const SETTINGS: [&str; 5] = [
+    "client.required=false",
     "storage.size=256 MiB",
     "boot.size=36 MiB",
     "data.size=32 MiB",

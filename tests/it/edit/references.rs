@@ -141,6 +141,7 @@ fn run(at: &Path, command: &str, more: &[&str]) -> Output {
         .args([command, "-n", "r1", "-c", "qemux86-64"])
         .args(["-s", "storage.size=128MiB", "-s", "data.size=16MiB"])
         .args(["-s", "boot.size=8MiB", "-s", "output.name=out"])
+        .args(["-s", "client.required=false"])
         .args(more)
         .arg("golden.img")
         .output()

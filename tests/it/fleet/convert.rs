@@ -200,13 +200,13 @@ variant = \"lab\"
 }
 
 #[test]
-fn mistakes_of_the_fleet_itself_are_wrong_usage() {
+fn mistakes_of_the_fleet_itself_are_refused() {
     let scratch = scratch();
     let dir = scratch.path();
     fs::write(dir.join("fleet.toml"), "[[board]]\nnam = \"x\"\n").unwrap();
     let output = command(dir, &["convert", "fleet.toml"]);
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert_eq!(output.status.code(), Some(1), "{errors}");
     assert!(
         errors.starts_with("error: fleet.toml:2:1: unknown key `board.nam`\nhint: did you mean"),
         "{errors}"
@@ -218,7 +218,7 @@ fn mistakes_of_the_fleet_itself_are_wrong_usage() {
     .unwrap();
     let output = command(dir, &["plan", "fleet.toml", "--target", "y"]);
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert_eq!(output.status.code(), Some(1), "{errors}");
     assert!(
         errors.starts_with("error: the fleet has no target y\nhint: "),
         "{errors}"

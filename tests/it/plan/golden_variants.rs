@@ -23,6 +23,7 @@ fn convert(dir: &Path, device: &str) {
         "output.name=out",
     ]);
     for setting in [
+        "client.required=false",
         "storage.size=256 MiB",
         "boot.size=36 MiB",
         "data.size=32 MiB",

@@ -59,6 +59,7 @@ fn command(dir: &Path, name: &str, settings: &[&str]) -> (bool, String) {
     let mut command = std::process::Command::new(goldsmith());
     command.args([name, "-n", "r1", "--config", "qemux86-64"]);
     let usual = [
+        "client.required=false",
         "storage.size=384 MiB",
         "boot.size=36 MiB",
         "data.size=32 MiB",

@@ -357,7 +357,7 @@ fn one_image_serves_the_models_of_two_boards_if_the_configuration_says_so() {
     card(at, true);
     again(at, "pi.img");
     let both = "-c raspberrypi3-64 -c raspberrypi4-64";
-    let said = refused(at, &format!("plan {SMALL} {both} pi.img"), 2);
+    let said = refused(at, &format!("plan {SMALL} {both} pi.img"), 1);
     says(&said, &[" set board.pi-models, "]);
     // The way of the hint.
     write(

@@ -173,7 +173,8 @@ pub(crate) const ROOT: (u64, u64) = (9, 48);
 /// Where its boot partition begins and how long it is (MiB).
 pub(crate) const BOOT: (u64, u64) = (1, 8);
 /// The settings that fit its size.
-pub(crate) const SETTINGS: [&str; 5] = [
+pub(crate) const SETTINGS: [&str; 6] = [
+    "client.required=false",
     "storage.size=256 MiB",
     "boot.size=8 MiB",
     "data.size=32 MiB",

@@ -15,7 +15,7 @@ const OLD: &str = "6.6.51+rpt-rpi-v8";
 const NEW: &str = "6.12.34+rpt-rpi-v8";
 const ARGUMENTS: &str = "-q -n r1 -c raspberrypi4-64 -s boot.bootloader=rpi-tryboot \
     -s storage.alignment=1MiB -s storage.size=3GiB -s data.size=64MiB -s boot.size=64MiB \
-    -s artifact.compression=none --output-dir out";
+    -s artifact.compression=none -s client.required=false --output-dir out";
 
 /// In front of `dd`, by which a directory is named: notes whether the directories that are in use
 /// are whole then.
