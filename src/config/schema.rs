@@ -372,7 +372,9 @@ keys! {
         managed: bool => Flag { default "true" }
         /// Whether the result must have an update client. If not, an image without one is converted
         /// all the same: nothing can be updated on its devices until they have one.
-        required: bool => Flag { default "true" }
+        required: Option<bool> => Flag {
+            unset "true with a configuration file; false with built-in boards alone, for a first try", like "false"
+        }
         /// Maintainer scripts to leave out: their effects are not known to goldsmith, and you have
         /// found them to be unnecessary.
         accept: Vec<Accept> => Subs<Accept> { default "[]" }

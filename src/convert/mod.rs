@@ -37,6 +37,7 @@ use crate::edit::mender::client_programs;
 use crate::edit::{self, Edited, StagedDir};
 use crate::golden::Golden;
 use crate::image::source::InputImage;
+use crate::plan::client::WithoutClient;
 use crate::plan::hooks::Stage;
 use crate::plan::{Plan, PlanRequest};
 use crate::problem::{Problem, Problems};
@@ -213,7 +214,7 @@ pub fn examine(request: &Request, input: InputImage) -> Result<Vec<Finding>> {
 /// may still bring it: then it is a warning.
 fn client_missing(prepared: &Prepared, request: &Request) -> Option<Problem> {
     let exists = !client_programs(&prepared.edited.trees.root).is_empty();
-    if exists || !prepared.plan.client.required {
+    if exists || prepared.plan.client.without != WithoutClient::Refused {
         return None;
     }
     let message = "the image has no update client: nothing could be updated on its devices";

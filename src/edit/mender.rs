@@ -417,6 +417,7 @@ pub fn client_programs(tree: &Tree) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::client::WithoutClient;
     use crate::plan::family::Naming;
     use crate::platform::TableKind;
     use crate::stamp::{Stamp, Time};
@@ -468,7 +469,7 @@ mod tests {
         );
         let plan = ClientPlan {
             managed,
-            required: true,
+            without: WithoutClient::Refused,
             settings: settings
                 .iter()
                 .map(|(key, value)| ((*key).to_owned(), (*value).into()))

@@ -40,6 +40,7 @@ use crate::boot;
 use crate::dpkg::InstalledPackage;
 use crate::golden::{Golden, facts};
 use crate::plan::Plan;
+use crate::plan::client::WithoutClient;
 use crate::plan::overlays::Target;
 use crate::plan::raw::Blob;
 use crate::plan::trust;
@@ -411,6 +412,9 @@ fn client(work: &mut Workspace<'_>, plan: &Plan) {
         settings: &plan.client,
     };
     match mender::integrate(&mut work.root, &mut work.data, &client) {
+        Ok(notes) if !client.exists && plan.client.without == WithoutClient::Warned => {
+            work.warnings.extend(notes);
+        }
         Ok(notes) => work.notes.extend(notes),
         Err(problem) => work.problems.push(problem),
     }

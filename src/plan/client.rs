@@ -7,13 +7,25 @@ use serde_json::{Map, Value};
 use std::fmt;
 use std::path::Path;
 
+/// What is thought of a result without an update client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WithoutClient {
+    /// It is refused.
+    #[default]
+    Refused,
+    /// It gets a warning: boards and settings on the command line are a first try.
+    Warned,
+    /// The configuration says that it is meant.
+    Meant,
+}
+
 /// The configuration of the update client.
 #[derive(Clone, Default, PartialEq)]
 pub struct ClientPlan {
     /// Whether the client asks a server for updates.
     pub managed: bool,
-    /// Whether the result must have a client.
-    pub required: bool,
+    /// What is thought of a result without a client.
+    pub without: WithoutClient,
     /// Settings of `mender.conf`, by the client's own names.
     pub settings: Map<String, Value>,
     /// Files that these settings name.
@@ -36,7 +48,7 @@ impl fmt::Debug for ClientPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientPlan")
             .field("managed", &self.managed)
-            .field("required", &self.required)
+            .field("without", &self.without)
             .field("settings", &self.settings.keys().collect::<Vec<_>>())
             .field("files", &self.files)
             .finish()
@@ -57,7 +69,12 @@ impl ClientPlan {
         let server = &config.server;
         let mut plan = Self {
             managed: config.client.managed,
-            required: config.client.required,
+            without: match config.client.required {
+                Some(true) => WithoutClient::Refused,
+                Some(false) => WithoutClient::Meant,
+                None if config.files().is_empty() => WithoutClient::Warned,
+                None => WithoutClient::Refused,
+            },
             ..Self::default()
         };
         if let Some(url) = &server.url {

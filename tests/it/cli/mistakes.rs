@@ -285,3 +285,37 @@ fn values_that_do_not_fit_are_named_with_their_places() {
         "{said}"
     );
 }
+
+#[test]
+fn a_result_without_an_update_client_is_refused_warned_of_or_meant() {
+    let Some(dir) = workplace() else { return };
+    let at = dir.path();
+    fs::write(at.join("own.toml"), "[data]\ngrow = true\n").unwrap();
+    let said = |what: &str| {
+        let line =
+            format!("plan -q -c qemux86-64 {what} -n r1 -s storage.alignment=1MiB golden.img");
+        let output = super::run(at, &line);
+        (output.status.code(), super::stderr(&output))
+    };
+    let (code, refused) = said("-c own.toml");
+    assert_eq!(code, Some(1), "{refused}");
+    assert!(
+        refused.contains(
+            "error: the image has no update client: nothing could be updated on its devices\nhint: "
+        ),
+        "{refused}"
+    );
+    assert!(refused.contains("client.required = false"), "{refused}");
+    // A board alone is a first try, unless warnings count.
+    let warning = "warning: the image contains no update client";
+    let (code, warned) = said("");
+    assert_eq!(
+        (code, warned.contains(warning)),
+        (Some(0), true),
+        "{warned}"
+    );
+    assert_eq!(said("--strict").0, Some(1));
+    assert_eq!(said("-s client.required=true").0, Some(1));
+    let (code, meant) = said("-c own.toml -s client.required=false");
+    assert_eq!((code, meant.as_str()), (Some(0), ""));
+}
