@@ -99,7 +99,7 @@ pub(super) fn run(
         computer.insert_artifact(path)?;
     }
     let notes = progress::report(args.json);
-    if !computer.is_fast(args.accelerator.as_deref()) {
+    if !computer.is_fast() {
         let whole = match update {
             Some(_) => "; with an update, the check takes 15 to 40 minutes",
             None => "",

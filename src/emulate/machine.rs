@@ -7,7 +7,10 @@ use crate::problem::Problem;
 use crate::tree::Tree;
 use crate::volume::{Opened, Role};
 use anyhow::{Result, bail};
+use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 /// The firmware of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,6 +160,31 @@ impl Machine {
         machine.iter().map(ToString::to_string).collect()
     }
 
+    /// Whether KVM runs the processor: QEMU makes one and ends. That `/dev/kvm` can be opened says
+    /// too little, since machines that are virtual themselves may lack what QEMU then asks for.
+    pub(super) fn has_kvm(self) -> bool {
+        let device = fs::File::options().read(true).write(true).open("/dev/kvm");
+        if self.architecture.name() != platform_name(std::env::consts::ARCH) || device.is_err() {
+            return false;
+        }
+        let mut command = Command::new(self.emulator());
+        command
+            .args(
+                "-nodefaults -no-user-config -display none -accel kvm -S -monitor stdio".split(' '),
+            )
+            .args(self.arguments())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command.spawn().is_ok_and(|mut child| {
+            let asked = child
+                .stdin
+                .take()
+                .map(|mut stdin| stdin.write_all(b"quit\n"));
+            asked.is_some() && child.wait().is_ok_and(|status| status.success())
+        })
+    }
+
     /// The files of the firmware: its code and its first variables, or U-Boot; none for a BIOS.
     pub(super) fn firmware_files(self) -> Result<Vec<PathBuf>, Problem> {
         let names: &[&[&str]] = match (self.architecture, self.firmware) {
@@ -229,4 +257,13 @@ fn no_disk(image: &Opened) -> Problem {
     };
     Problem::new(format!("{what} is not a disk: it cannot be started"))
         .hint("give the image of the whole disk that it belongs to")
+}
+
+/// Debian's name of an architecture, by Rust's.
+fn platform_name(arch: &str) -> &str {
+    match arch {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
 }
