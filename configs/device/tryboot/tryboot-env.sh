@@ -29,6 +29,7 @@ cmdline=/proc/cmdline
 loader=/proc/device-tree/chosen/bootloader
 state=/run/mender-tryboot
 others=/var/lib/mender/tryboot-variables
+deaf=/var/lib/mender/tryboot-mailbox
 root=
 
 me=${0##*/}
@@ -249,7 +250,8 @@ write_set() {
 }
 
 # write_trial DIRECTORY [TRIAL]: tryboot.txt. It is read after the mailbox was told so only, which it is not while this runs. With TRIAL,
-# a kernel that hangs is reset.
+# a kernel that hangs is reset. With $unarmed these tools have not set the flag since the start, so a mailbox that does not answer keeps
+# nothing from being written.
 write_trial() {
     own_prefix
     {
@@ -257,7 +259,7 @@ write_trial() {
         if [ -n "${2-}" ]; then printf '\n[all]\ndtparam=watchdog=on\nkernel_watchdog_timeout=60\n'; fi
     } >"$state.try" || return 1
     if ! cmp -s "$state.try" "$boot/tryboot.txt"; then
-        arm 0 || return 1
+        arm 0 || [ -n "$unarmed" ] || return 1
         cp "$state.try" "$boot/tryboot.txt" && flush "$boot/config.txt" || return 1
     fi
     rm -f "$state.try"
@@ -269,9 +271,10 @@ arm() {
     # shellcheck disable=SC2046
     set -- "$1" $(vcmailbox 0x00038064 4 0 "$1" 2>/dev/null)
     case ${3-}.${6-} in
-        0x80000000.0x8*) ;;
+        0x80000000.0x8*) [ ! -e "$deaf" ] || rm -f "$deaf" ;;
         *)
-            say "the firmware does not take the flag for a trial: its mailbox (vcmailbox, /dev/vcio) answered \"$*\""
+            say "the firmware does not take the flag for a trial, so no update can be tried: its mailbox (vcmailbox, /dev/vcio) answered \"$*\""
+            true 2>/dev/null >"$deaf"
             return 1 ;;
     esac
 }
@@ -433,8 +436,11 @@ finish_boot() {
     settle
     [ "$running" = "$committed" ] || return 0
     [ ! -s "$state" ] || return 0
+    unarmed=1
     write_trial "$used" || say "$boot/tryboot.txt cannot be written"
     renew
+    # A mailbox that did not answer is asked again at each start, and named until it does.
+    [ ! -e "$deaf" ] || arm 0 || return 0
 }
 
 # --- the files of the running slot ---
@@ -456,6 +462,8 @@ renew() {
         rm -f "$state.set"
         return 0
     fi
+    # What waits for its trial keeps its tryboot.txt below; nothing else has set the flag.
+    unarmed=1
     keep=$used
     kept=$now
     spare "$now"
@@ -582,6 +590,7 @@ read_config() {
     id_b=${ids##* }
     keep=
     kept=
+    unarmed=
     { [ -n "$boot" ] && [ "$part_a" != "$part_b" ] && [ "$id_a" != "$id_b" ]; } || fail 2 "$config does not describe the two slots"
     running=
     read -r line <"$cmdline"

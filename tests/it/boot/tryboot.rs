@@ -60,7 +60,7 @@ struct Broken {
     seen: fn(&Seen) -> bool,
 }
 
-const BROKEN: [Broken; 9] = [
+const BROKEN: [Broken; 10] = [
     Broken {
         what: "the cache of the medium is not emptied",
         edits: &[("    sync \"$1\" 2>/dev/null\n", "")],
@@ -111,10 +111,15 @@ const BROKEN: [Broken; 9] = [
         what: "a flag stays set when the client takes an update back",
         edits: &[
             (r#"arm 0 || [ "$chosen" != "$used" ] || exit 2"#, ":"),
-            ("        arm 0 || return 1\n", ""),
+            (r#"arm 0 || [ -n "$unarmed" ] || return 1"#, ":"),
             (r#"    write_trial "$chosen" || say"#, r#"    true || say"#),
         ],
         seen: |seen| !seen.failed.is_empty() || !seen.uncommitted.is_empty(),
+    },
+    Broken {
+        what: "the hook of a kernel fails where the mailbox does not answer",
+        edits: &[(r#"arm 0 || [ -n "$unarmed" ] ||"#, "arm 0 ||")],
+        seen: |seen| !seen.failed.is_empty(),
     },
     Broken {
         what: "tryboot.txt names an update that failed",
@@ -253,9 +258,11 @@ fn what_cannot_be_tried_is_refused_and_changes_nothing() {
     each_shell(|device, world| {
         refused(device, &world, "mender_boot_part=4\n", "out of range");
         refused(device, &world, "upgrade_available=1\n", "running slot");
-        std::fs::write(device.path("deaf"), "").unwrap();
-        refused(device, &world, install, "does not take the flag");
-        std::fs::remove_file(device.path("deaf")).unwrap();
+        let deaf = World {
+            deaf: true,
+            ..world.clone()
+        };
+        refused(device, &deaf, install, "does not take the flag");
         let old = device.path("loader/capabilities");
         std::fs::write(&old, [0, 0, 0, 0x73]).unwrap();
         refused(device, &world, install, "too old for trials");
@@ -292,6 +299,37 @@ fn what_cannot_be_tried_is_refused_and_changes_nothing() {
             ..world
         };
         refused(device, &world, install, "is damaged");
+    });
+}
+
+/// A mailbox that does not answer keeps no package from being installed: the kernel's files are
+/// written, and each start says what is wrong until it answers.
+#[test]
+fn a_mailbox_that_does_not_answer_is_named_until_it_does() {
+    let why = "so no update can be tried";
+    each_shell(|device, mut world| {
+        world.deaf = true;
+        let at = world.running as usize;
+        world.roots[at].kernel += 1;
+        world.roots[at].linked = false;
+        let said = go(device, &mut world, "zz-mender", &[], "");
+        assert!(said.err.contains(why) && world.noted, "{said:?}");
+        world.roots[at].linked = true;
+        let newest = device::content("kernel", 0, 1);
+        for name in ["config.txt", "tryboot.txt"] {
+            let text = String::from_utf8(world.disk.read(name).unwrap()).unwrap();
+            let dir = text.lines().next().unwrap().strip_prefix("os_prefix=");
+            let kernel = world.disk.read(&format!("{}kernel8.img", dir.unwrap()));
+            assert_eq!(kernel.as_ref(), Some(&newest), "{name}");
+        }
+        for heard in [false, false, true] {
+            world.deaf = !heard;
+            let said = go(device, &mut world, "fw_setenv", &["--finish-boot"], "");
+            assert_eq!(said.err.contains(why), !heard, "{said:?}");
+            assert_eq!(world.noted, !heard);
+        }
+        let said = go(device, &mut world, "fw_setenv", &["--finish-boot"], "");
+        assert_eq!(said.err, "");
     });
 }
 

@@ -113,6 +113,10 @@ pub(super) fn letter(slot: Slot) -> char {
 pub(super) struct World {
     pub(super) disk: Disk,
     pub(super) flag: bool,
+    /// The mailbox does not answer.
+    pub(super) deaf: bool,
+    /// Whether the tools keep in mind that it did not.
+    pub(super) noted: bool,
     /// What the tools keep until the next start.
     pub(super) state: Option<Vec<u8>>,
     /// What they keep for others.
@@ -149,6 +153,7 @@ fn tool(dir: &Path, text: &str) -> String {
             "/var/lib/mender/tryboot-variables",
             "data/variables",
         ),
+        ("deaf", "/var/lib/mender/tryboot-mailbox", "data/mailbox"),
         ("root", "", "root"),
     ] {
         let old = format!("\n{name}={path}\n");
@@ -208,6 +213,12 @@ impl Device {
         if let Some(state) = &world.state {
             fs::write(self.path("run/state"), state).unwrap();
         }
+        for (name, exists) in [("deaf", world.deaf), ("data/mailbox", world.noted)] {
+            let _ = fs::remove_file(self.path(name));
+            if exists {
+                fs::write(self.path(name), "").unwrap();
+            }
+        }
         let _ = fs::remove_file(self.path("data/variables"));
         if let Some(others) = &world.others {
             fs::write(self.path("data/variables"), others).unwrap();
@@ -234,6 +245,7 @@ impl Device {
         let answer = self.call(name, args, input, None);
         world.state = fs::read(self.path("run/state")).ok();
         world.others = fs::read(self.path("data/variables")).ok();
+        world.noted = self.path("data/mailbox").exists();
         let ops = self.ops();
         self.check_record(world, &ops);
         Run { answer, ops }

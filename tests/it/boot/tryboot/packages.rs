@@ -28,8 +28,8 @@ done
 exec /usr/bin/dd.real "$@"
 "#;
 
-/// A mailbox that takes the flag for a trial.
-const MAILBOX: &str = "#!/bin/sh\n\
+/// A mailbox that takes the flag for a trial, unless there is a file `/deaf`.
+const MAILBOX: &str = "#!/bin/sh\n[ ! -e /deaf ] || exit 1\n\
     echo 0x0000001c 0x80000000 0x00038064 0x00000004 0x80000004 0x0000000$4 0x00000000\n";
 
 /// A hook that must not run any more.
@@ -321,7 +321,10 @@ fn boot_files_of_a_kernel_from_apt_are_those_of_the_running_slot() {
     let (first, settings) = system.named("config.txt");
     assert_eq!(first, "slot-a0");
     let (old, other) = (system.set("slot-a0"), system.set("slot-b0"));
-    system.run(&[
+    // The mailbox does not answer: no reason for apt to fail.
+    let deaf = system.dir.path().join("slot/deaf");
+    fs::write(&deaf, "").unwrap();
+    let said = system.run(&[
         "apt-get",
         "-o",
         "APT::Sandbox::User=root",
@@ -333,6 +336,12 @@ fn boot_files_of_a_kernel_from_apt_are_those_of_the_running_slot() {
         "-y",
         "/kernel.deb",
     ]);
+    let said = format!("{}{}", said.out, said.err);
+    assert!(
+        said.contains("zz-mender: the firmware does not take"),
+        "{said}"
+    );
+    fs::remove_file(&deaf).unwrap();
     // What was in use was whole when the new directory was named.
     let watched = String::from_utf8(system.read("watched")).unwrap();
     let whole = "slot-a0 whole\nslot-b0 whole\n";

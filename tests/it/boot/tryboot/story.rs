@@ -26,13 +26,15 @@ pub(super) enum Event {
     Return,
     /// A new kernel is installed in the running slot.
     Kernel,
+    /// The same while the mailbox does not answer.
+    KernelUnheard,
     /// The owner changes the words of the kernel's command line.
     Words,
     /// The power fails while nothing is written.
     PowerLoss,
 }
 
-const EVENTS: [Event; 8] = [
+const EVENTS: [Event; 9] = [
     Event::Install,
     Event::Restart,
     Event::PowerLoss,
@@ -40,6 +42,7 @@ const EVENTS: [Event; 8] = [
     Event::RollBack,
     Event::Return,
     Event::Kernel,
+    Event::KernelUnheard,
     Event::Words,
 ];
 
@@ -113,7 +116,7 @@ impl World {
     fn key(&self) -> u64 {
         hash((
             self.disk.visible(),
-            self.flag,
+            (self.flag, self.deaf, self.noted),
             &self.state,
             &self.others,
             self.running as usize,
@@ -143,6 +146,8 @@ pub(super) fn first() -> (World, Truth) {
     let world = World {
         disk: driver.now,
         flag: false,
+        deaf: false,
+        noted: false,
         state: None,
         others: None,
         running: Slot::A,
@@ -267,13 +272,16 @@ impl<'d> Stories<'d> {
                 let lines = set(now.committed, 0);
                 (truth, self.run(&world, "fw_setenv", &["-s", "-"], &lines))
             }
-            Event::Kernel => {
+            Event::Kernel | Event::KernelUnheard => {
                 let at = world.running as usize;
                 world.roots[at].kernel += 1;
                 world.roots[at].linked = false;
+                world.deaf = event == Event::KernelUnheard;
                 let (mut after, run) = self.run(&world, "zz-mender", &[], "");
+                self.unheard(&after, &run);
                 world.roots[at].linked = true;
                 after.roots = world.roots;
+                (world.deaf, after.deaf) = (false, false);
                 (truth, (after, run))
             }
             Event::Words => {
@@ -302,6 +310,10 @@ impl<'d> Stories<'d> {
         now.pending &= world.running != truth.committed;
         let run = self.run(&world, "fw_setenv", &["--finish-boot"], "");
         let world = self.through(&world, run, [now, now], Event::Restart)?;
+        if world.noted && world.running == now.committed {
+            let text = "a mailbox that answers is still said not to".to_owned();
+            self.seen.failed.push(text);
+        }
         self.answers(&world, now);
         if world.running == now.committed {
             let started = self.start(&world.disk, false)?;
@@ -311,6 +323,15 @@ impl<'d> Stories<'d> {
             }
         }
         Some((world, now))
+    }
+
+    /// A mailbox that did not answer is named, and kept in mind, where it was needed.
+    fn unheard(&mut self, after: &World, run: &Run) {
+        let asked = run.answer.err.contains("does not take the flag");
+        if asked != (after.deaf && after.noted) {
+            let text = format!("the mailbox is not named: {:?}", run.answer);
+            self.seen.failed.push(text);
+        }
     }
 
     fn plain(&mut self, world: &World, (after, run): (World, Run)) -> World {
@@ -428,7 +449,8 @@ impl<'d> Stories<'d> {
         let root = world.roots[world.running as usize];
         let newest = content("kernel", root.release, root.kernel);
         let is_own = world.running == truth.committed && !waits;
-        if event == Event::Kernel && is_own && started.kernel != newest {
+        let is_kernel = [Event::Kernel, Event::KernelUnheard].contains(&event);
+        if is_kernel && is_own && started.kernel != newest {
             let text = "the new kernel is not what starts next".to_owned();
             self.seen.failed.push(text);
         }
@@ -565,7 +587,7 @@ fn is_possible(world: &World, truth: Truth, event: Event) -> bool {
         Event::Commit => trial && truth.pending && world.state.is_none(),
         Event::RollBack => truth.pending,
         Event::Return => !trial && truth.can_return && world.state.is_none(),
-        Event::Kernel => {
+        Event::Kernel | Event::KernelUnheard => {
             world.roots[world.running as usize].kernel < 1
                 && (!trial || (truth.pending && world.state.is_none()))
         }
