@@ -398,7 +398,7 @@ impl Emission<'_> {
             // The digests of the block map take as long as the digest of the whole, so they get a
             // thread of their own. Both must be computed from front to back.
             let chunks = hasher.map(|hasher| {
-                let (chunks, received) = sync_channel::<Chunk>(1);
+                let (chunks, received) = sync_channel::<Chunk>(0);
                 scope.spawn(move || {
                     received
                         .into_iter()
