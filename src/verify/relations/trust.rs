@@ -8,6 +8,7 @@ use super::ACCEPTED;
 use crate::artifact::Verifier;
 use crate::digest::sha256;
 use crate::keyfile::{self, KeyFile, PrivateKey};
+use crate::side_by_side;
 use crate::stream::{Content, ReadAt};
 use crate::tree::{DirEntry, LeafKind, Tree, show};
 use serde_json::{Map, Value};
@@ -135,6 +136,7 @@ pub(super) fn private_keys(disk: &Disk, roles: &Roles, request: &Request<'_>, lo
             continue;
         };
         let mut searched = 0_usize;
+        let mut wanted: Vec<(String, &Content)> = Vec::new();
         files.tree.visit(&mut |path, entry| {
             let DirEntry::Leaf(id) = entry else { return };
             let LeafKind::File(content) = &files.tree.leaf(*id).kind else {
@@ -145,10 +147,14 @@ pub(super) fn private_keys(disk: &Disk, roles: &Roles, request: &Request<'_>, lo
             if content.len() > SEARCHED || accepted.contains(&format!("{mount}{path}")) {
                 return;
             }
-            let Some(key) = private_key_in(content, request.searched) else {
-                return;
+            wanted.push((path, content));
+        });
+        let known = request.searched;
+        let keys = side_by_side::map(&wanted, |(_, content)| private_key_in(content, known));
+        for ((path, content), key) in wanted.into_iter().zip(keys) {
+            let Some(PrivateKey { form, .. }) = key else {
+                continue;
             };
-            let form = &key.form;
             let (severity, why) = judge(content, request.golden_keys.as_ref());
             log.add(
                 severity,
@@ -156,7 +162,7 @@ pub(super) fn private_keys(disk: &Disk, roles: &Roles, request: &Request<'_>, lo
                 Location::partition(number).path(path),
                 format!("it holds a private key ({form}), {why}"),
             );
-        });
+        }
         log.passed_all(searched);
     }
 }
