@@ -81,6 +81,7 @@ pub mod pattern;
 pub mod platform;
 pub mod problem;
 pub mod report;
+pub mod side_by_side;
 pub mod stamp;
 pub mod stream;
 pub mod text_diff;

@@ -2,7 +2,8 @@
 //! compressed in parallel, and delivered in order.
 //!
 //! Frame boundaries depend on the content alone, so the number of threads never changes a byte.
-//! Memory is bounded by the chunks in flight: `WINDOW` for each thread.
+//! Memory is bounded by the chunks in flight, from the first byte that is read of one until it was
+//! consumed: `WINDOW` for each thread.
 
 use crate::compress::chunker::{Chunk, Chunker};
 use crate::compress::pool::{Buffer, Pool};
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// Chunks that may wait for delivery, for each thread.
+/// Chunks in flight, for each thread.
 const WINDOW: usize = 2;
 /// Memory that all threads of a pass may take together (bytes): with what the rest of a conversion
 /// takes, it stays below 1 GiB.
@@ -63,8 +64,8 @@ pub(crate) struct ParallelCompressor<'a> {
 
 /// Progress of the pass.
 struct State {
-    /// Number of chunks delivered.
-    taken: usize,
+    /// Number of chunks consumed.
+    consumed: usize,
     /// Compressed chunks by index, not yet delivered.
     ready: BTreeMap<usize, io::Result<CompressedChunk>>,
     /// Number of chunks of the content, once the end was reached.
@@ -100,20 +101,20 @@ impl Shared<'_> {
     /// Waits until chunk `index` is within the window; false if the pass has stopped.
     fn wait_for_room(&self, index: usize, window: usize) -> bool {
         let mut state = self.lock();
-        while !state.stop && index >= state.taken + window {
+        while !state.stop && index >= state.consumed + window {
             state = self.wait(state);
         }
         !state.stop
     }
 
-    /// The chunk `index` as soon as it is ready; `None` after the last one.
+    /// The chunk `index` as soon as it is ready; `None` after the last one. All chunks before it
+    /// were consumed, and others may take their place.
     fn take(&self, index: usize) -> Option<io::Result<CompressedChunk>> {
         let mut state = self.lock();
+        state.consumed = index;
+        self.changed.notify_all();
         loop {
             if let Some(chunk) = state.ready.remove(&index) {
-                state.taken = index + 1;
-                drop(state);
-                self.changed.notify_all();
                 return Some(chunk);
             }
             if state.total.is_some_and(|total| index >= total) {
@@ -134,7 +135,7 @@ impl ParallelCompressor<'_> {
         consume: &mut dyn FnMut(CompressedChunk) -> io::Result<()>,
     ) -> io::Result<()> {
         let state = State {
-            taken: 0,
+            consumed: 0,
             ready: BTreeMap::new(),
             total: None,
             stop: false,
@@ -249,7 +250,9 @@ impl Frames {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bytes::is_zero;
     use crate::stream::{Compression, Content};
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     const LENGTHS: ChunkLengths = ChunkLengths {
         min: 4096,
@@ -314,6 +317,39 @@ mod tests {
             assert!(plain == content.read_all(1 << 30).unwrap());
             assert_eq!(framed.len(), 2 * plain.len());
         }
+    }
+
+    #[test]
+    fn chunks_in_flight_are_bounded() {
+        let content = content();
+        let in_flight = AtomicUsize::new(0);
+        let most = AtomicUsize::new(0);
+        let count = |plain: &[u8], _: &mut Vec<u8>| {
+            if is_zero(plain) {
+                return Ok(());
+            }
+            let now = 1 + in_flight.fetch_add(1, Ordering::SeqCst);
+            most.fetch_max(now, Ordering::SeqCst);
+            Ok(())
+        };
+        let pass = ParallelCompressor {
+            content: &content,
+            lengths: LENGTHS,
+            compress: vec![&count],
+            jobs: 3,
+            on_data: None,
+        };
+        pass.run(&mut |chunk| {
+            // All others wait for it.
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            if matches!(chunk.plain, Chunk::Data(_)) {
+                in_flight.fetch_sub(1, Ordering::SeqCst);
+            }
+            Ok(())
+        })
+        .unwrap();
+        let most = most.into_inner();
+        assert!(most <= 3 * WINDOW, "{most}");
     }
 
     #[test]

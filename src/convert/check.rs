@@ -50,11 +50,12 @@ struct CheckContext<'a> {
 /// # Errors
 /// As [`check_files`].
 pub(super) fn check(
-    written: WrittenConversion,
+    mut written: WrittenConversion,
     options: WriteOptions,
     request: &Request,
 ) -> Result<Checked> {
     request.report.step("checking what was written", None);
+    let artifact = std::mem::replace(&mut written.files.artifact_sha256, Ok(Digest::default()));
     let planned = options.verify.then(|| written.planned_disk()).transpose()?;
     let context = CheckContext {
         prepared: &written.prepared,
@@ -63,7 +64,8 @@ pub(super) fn check(
         request,
     };
     let golden = &written.prepared.golden;
-    let digests = check_files(&context, planned).map_err(|error| golden.or_input_changed(error))?;
+    let digests =
+        check_files(&context, artifact, planned).map_err(|error| golden.or_input_changed(error))?;
     golden
         .input
         .check_unchanged()
@@ -72,8 +74,8 @@ pub(super) fn check(
     Ok(Checked { written, digests })
 }
 
-/// Reads image and Artifact back: each byte is compared with what was to be written, and an image
-/// that is not a stream is opened with the readers, which are independent of the writers. With
+/// Reads the image back: each byte is compared with what was to be written, as those of the
+/// `artifact` were, whose digest that gave; and an image that is not a stream is opened with the readers, which are independent of the writers. With
 /// `planned`, the disk as planned, all checks of `verify` run too: on the image, or on the planned
 /// disk if the image is a stream or there is none. They ran on that before it was written: if what
 /// they read was written, only those run again that depend on the checksum of the root filesystem.
@@ -81,7 +83,11 @@ pub(super) fn check(
 /// # Errors
 /// A [`Problem`] that names the first difference from the plan; all errors of the verification as
 /// [`Problems`].
-fn check_files(context: &CheckContext<'_>, planned: Option<Content>) -> Result<Digests> {
+fn check_files(
+    context: &CheckContext<'_>,
+    artifact: Result<Digest>,
+    planned: Option<Content>,
+) -> Result<Digests> {
     let written = context.written;
     let stream = written.image_log.as_ref();
     std::thread::scope(|scope| {
@@ -91,7 +97,6 @@ fn check_files(context: &CheckContext<'_>, planned: Option<Content>) -> Result<D
                 .map(|(stream, image)| stream.read_back(image.file()))
                 .transpose()
         });
-        let artifact = scope.spawn(|| written.payload.log.read_back(written.artifact.file()));
         // Flushing runs meanwhile: publishing, which waits for it too, then finds little to do.
         let files = [
             Some(&written.artifact),
@@ -112,24 +117,17 @@ fn check_files(context: &CheckContext<'_>, planned: Option<Content>) -> Result<D
                 }
                 None => image_of(context).context("reading the image back"),
             });
-        let [image, artifact] = [
-            image
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-                .context("reading the image back"),
-            artifact
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-                .map(Some)
-                .context("reading the Artifact back"),
-        ];
+        let image = image
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            .context("reading the image back");
         synced
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         // Wrong bytes explain whatever else is wrong.
         let digests = Digests {
             image: image?,
-            artifact: artifact?.unwrap_or_default(),
+            artifact: artifact.context("reading the Artifact back")?,
         };
         contents.map(|()| digests)
     })

@@ -1,7 +1,8 @@
 //! Writes the image and the Artifact. The root filesystem is read once: in one pass its chunks go
 //! to slot A of the image, into the Artifact and into the checksum; slot B is a copy of slot A
 //! within the image. Each new frame is decompressed and compared at once, and everything written to
-//! a file is recorded in a [`WriteLog`], against which the whole file is read back.
+//! a file is recorded in a [`WriteLog`], against which the whole file is read back: the Artifact
+//! while slot B is written, the image when it is complete.
 
 use crate::artifact::{self, Meta, Signer};
 use crate::compress::cache::Cache;
@@ -12,6 +13,7 @@ use crate::convert::frame_stream::{FrameStream, StreamInput, StreamPosition};
 use crate::convert::judged::Judged;
 use crate::convert::outputs::{Outputs, Pending};
 use crate::convert::write_log::WriteLog;
+use crate::digest::Digest;
 use crate::image::output::container::{self, Container, MirroredRange};
 use crate::image::output::sparse_file::{copy_sparse, write_content, write_sparse};
 use crate::image::output::{BlockMap, KnownDigests, MappedRange, RangeHasher, range_digests};
@@ -25,6 +27,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc::sync_channel;
+use std::thread::ScopedJoinHandle;
 
 /// Chunk lengths that suit all these codecs.
 pub(crate) fn common_chunk_lengths(codecs: &[Codec]) -> ChunkLengths {
@@ -113,6 +116,8 @@ pub(crate) struct WrittenOutputs {
     pub(crate) image_log: Option<WriteLog>,
     /// The expected content of the Artifact.
     pub(crate) payload: HashedPayload,
+    /// The SHA-256 of the Artifact, which was read back and compared with `payload`.
+    pub(crate) artifact_sha256: Result<Digest>,
 }
 
 /// The expected content of an Artifact.
@@ -242,17 +247,25 @@ impl Emission<'_> {
             let root = start..start + self.disk.root.len();
             copy_sparse(image.file(), root, rootfs.file(), 0).map_err(|e| rootfs.writing(e))?;
         }
-        let mut block_map = None;
-        if let Some(image) = &image {
-            self.report
-                .step("writing slot B and the data partition", None);
-            let data = data(&root_sha256)?;
-            self.finish_image(image, stream.as_mut().zip(slot), &data)?;
-            block_map = hasher
-                .map(|hasher| self.disk.block_map(&hasher.finish()?, &data))
-                .transpose()
-                .context("making the block map")?;
-        }
+        let (block_map, artifact_sha256) = std::thread::scope(|scope| {
+            // The Artifact is complete, and what there is of the image can reach the disk too.
+            let read_back = scope.spawn(|| payload.log.read_back(artifact.file()));
+            let files = [Some(&artifact), image.as_ref()];
+            let flushed = scope.spawn(move || files.into_iter().flatten().try_for_each(flush));
+            let finished = image
+                .as_ref()
+                .map(|image| {
+                    let data = data(&root_sha256)?;
+                    self.finish_image(image, stream.as_mut().zip(slot), &data)?;
+                    hasher
+                        .map(|hasher| self.disk.block_map(&hasher.finish()?, &data))
+                        .transpose()
+                        .context("making the block map")
+                })
+                .transpose();
+            joined(flushed)?;
+            anyhow::Ok((finished?.flatten(), joined(read_back)))
+        })?;
         let image_log = stream.map(|stream| stream.log);
         Ok(WrittenOutputs {
             root_sha256,
@@ -262,6 +275,7 @@ impl Emission<'_> {
             block_map,
             image_log,
             payload,
+            artifact_sha256,
         })
     }
 
@@ -292,6 +306,8 @@ impl Emission<'_> {
         stream: Option<(&mut FrameStream, StreamPosition)>,
         data: &Content,
     ) -> io::Result<()> {
+        let step = "writing slot B and the data partition";
+        self.report.step(step, None);
         match (self.format, stream) {
             (OutputFormat::Container(container), _) => {
                 self.write_container(image.file(), container, data)
@@ -398,7 +414,7 @@ impl Emission<'_> {
             // The digests of the block map take as long as the digest of the whole, so they get a
             // thread of their own. Both must be computed from front to back.
             let chunks = hasher.map(|hasher| {
-                let (chunks, received) = sync_channel::<Chunk>(1);
+                let (chunks, received) = sync_channel::<Chunk>(0);
                 scope.spawn(move || {
                     received
                         .into_iter()
@@ -561,6 +577,19 @@ impl Emission<'_> {
         self.judged
             .map_or(Ok(()), |judged| judged.compare(start, chunk))
     }
+}
+
+/// Waits until the disk has what was written.
+fn flush(pending: &Pending) -> io::Result<()> {
+    let flushed = pending.file().sync_data();
+    flushed.map_err(|e| pending.writing(e))
+}
+
+/// The result of a thread.
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn hash_range(hasher: &mut RangeHasher, plain: &Chunk) {

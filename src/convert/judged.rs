@@ -2,17 +2,18 @@
 //!
 //! The disk that is judged is made of runs of files: of the golden image, of overlays. Each of them
 //! may change between being judged and being written, and only what was judged may be published.
-//! [`WatchedDisk`] therefore remembers a checksum of everything that the checks read, and every
-//! chunk that goes into an output is compared with it. The judgement then holds for what was
-//! written, and need not be repeated.
+//! [`WatchedDisk`] therefore remembers a checksum of everything that the checks read, and where they
+//! were told of holes, which they do not read. Every chunk that goes into an output is compared with
+//! that. The judgement then holds for what was written, and need not be repeated.
 
+use crate::bytes::is_zero;
 use crate::compress::chunker::Chunk;
 use crate::plan::layout::Layout;
-use crate::stream::{Content, ReadAt};
+use crate::stream::{Content, Places, ReadAt};
 use crate::units::align_down;
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// No reading crosses a multiple of this (bytes): chunks end there.
@@ -30,12 +31,16 @@ struct Reading {
     crc: u32,
 }
 
-/// Readings, some of them several times.
+/// Readings and holes, some of them several times.
 #[derive(Debug, Default)]
 struct Readings {
     all: Vec<Reading>,
     /// Number of readings without repetitions, as far as is known.
     different: usize,
+    /// Ranges that were said to be holes (bytes of the disk).
+    holes: Vec<Range<u64>>,
+    /// Number of holes that do not overlap, as far as is known.
+    separate: usize,
 }
 
 impl Readings {
@@ -49,10 +54,30 @@ impl Readings {
         }
     }
 
+    fn push_hole(&mut self, hole: Range<u64>) {
+        self.holes.push(hole);
+        if self.holes.len() >= 2 * self.separate.max(Self::FEW) {
+            self.merge_holes();
+        }
+    }
+
     fn remove_repetitions(&mut self) {
         self.all.sort_unstable();
         self.all.dedup();
         self.different = self.all.len();
+    }
+
+    /// Sorts the holes, and makes one of those that overlap or touch.
+    fn merge_holes(&mut self) {
+        self.holes.sort_unstable_by_key(|hole| hole.start);
+        self.holes.dedup_by(|next, last| {
+            let is_joined = next.start <= last.end;
+            if is_joined {
+                last.end = last.end.max(next.end);
+            }
+            is_joined
+        });
+        self.separate = self.holes.len();
     }
 }
 
@@ -81,6 +106,26 @@ impl WrittenParts {
         let is_other = (data.start..data.end()).contains(&offset) || self.only_root;
         (!is_other || a.contains(&offset)).then_some(offset)
     }
+
+    /// Where the bytes of `range` pass by, in parts.
+    fn places(&self, range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+        let Layout {
+            root_a,
+            root_b,
+            data,
+            ..
+        } = self.layout;
+        let slots = [root_a, root_b].map(|slot| [slot.start, slot.start + self.root_len]);
+        let mut cuts = [slots[0], slots[1], [data.start, data.end()]].concat();
+        cuts.retain(|cut| range.start < *cut && *cut < range.end);
+        cuts.extend([range.start, range.end]);
+        cuts.sort_unstable();
+        let parts: Vec<_> = cuts.windows(2).map(|cut| cut[0]..cut[1]).collect();
+        parts.into_iter().filter_map(|part| {
+            let start = self.place(part.start)?;
+            Some(start..start + (part.end - part.start))
+        })
+    }
 }
 
 /// A disk that remembers what is read of it.
@@ -108,10 +153,19 @@ impl WatchedDisk {
     pub(super) fn judged(&self) -> Judged {
         let mut readings = std::mem::take(&mut *self.readings());
         readings.remove_repetitions();
+        readings.merge_holes();
         readings.all.shrink_to_fit();
+        readings.holes.shrink_to_fit();
         Judged {
             readings: readings.all,
             written: AtomicUsize::new(0),
+            hole_bytes: readings
+                .holes
+                .iter()
+                .map(|hole| hole.end - hole.start)
+                .sum(),
+            holes: readings.holes,
+            written_holes: AtomicU64::new(0),
         }
     }
 }
@@ -124,22 +178,39 @@ impl ReadAt for WatchedDisk {
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         self.disk.read_exact_at(offset, buf)?;
         let (mut at, mut rest) = (offset, &*buf);
+        let mut found = Vec::new();
         while !rest.is_empty() {
             let len = (align_down(at, BLOCK) + BLOCK - at).min(rest.len() as u64);
             let (part, after) = rest.split_at(len as usize);
             if let Some(offset) = self.parts.place(at) {
                 let crc = crc32fast::hash(part);
                 let len = len as u32;
-                self.readings().push(Reading { offset, len, crc });
+                found.push(Reading { offset, len, crc });
             }
             at += len;
             rest = after;
         }
+        // Several threads read: no checksum is computed while others wait.
+        let mut readings = self.readings();
+        found.into_iter().for_each(|reading| readings.push(reading));
         Ok(())
     }
 
     fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
-        self.disk.next_data(offset)
+        let data = self.disk.next_data(offset)?;
+        let end = data.as_ref().map_or(self.disk.len(), |data| data.start);
+        if offset < end {
+            let mut readings = self.readings();
+            let holes = self.parts.places(offset..end);
+            holes.for_each(|hole| readings.push_hole(hole));
+        }
+        Ok(data)
+    }
+
+    /// What is known of these places holds without reading them, and is not remembered here: that
+    /// the golden image did not change is checked at the end.
+    fn places(&self, range: Range<u64>, places: &mut Places) -> bool {
+        self.disk.places(range, places)
     }
 }
 
@@ -150,6 +221,12 @@ pub(super) struct Judged {
     readings: Vec<Reading>,
     /// How many of them were found in what was written.
     written: AtomicUsize,
+    /// Where there was nothing to read (bytes of the disk), by offset, none touching the next.
+    holes: Vec<Range<u64>>,
+    /// The length of all holes (bytes).
+    hole_bytes: u64,
+    /// How much of them was found to be zero in what was written (bytes).
+    written_holes: AtomicU64,
 }
 
 impl Judged {
@@ -180,23 +257,48 @@ impl Judged {
             };
             if crc32fast::hash(written) != reading.crc {
                 let offset = reading.offset;
-                let text = format!(
-                    "bytes {offset} to {} of the disk are not those that were checked: a file that \
-                     goes into the image was changed meanwhile",
-                    offset + u64::from(reading.len)
-                );
-                return Err(io::Error::other(text));
+                return Err(changed(offset..offset + u64::from(reading.len)));
             }
             found += 1;
         }
         self.written.fetch_add(found, Ordering::Relaxed);
+        self.compare_holes(start..end, chunk)
+    }
+
+    /// As [`Self::compare`], with the holes alone; the chunk is written at `range`.
+    fn compare_holes(&self, range: Range<u64>, chunk: &Chunk) -> io::Result<()> {
+        let first = self.holes.partition_point(|hole| hole.end <= range.start);
+        let holes = self.holes[first..].iter();
+        let mut found = 0;
+        for hole in holes.take_while(|hole| hole.start < range.end) {
+            let hole = hole.start.max(range.start)..hole.end.min(range.end);
+            if let Chunk::Data(bytes) = chunk {
+                let from = (hole.start - range.start) as usize;
+                let to = (hole.end - range.start) as usize;
+                if !is_zero(&bytes[from..to]) {
+                    return Err(changed(hole));
+                }
+            }
+            found += hole.end - hole.start;
+        }
+        self.written_holes.fetch_add(found, Ordering::Relaxed);
         Ok(())
     }
 
     /// Whether everything that was judged was found in what was written.
     pub(super) fn is_written(&self) -> bool {
         self.written.load(Ordering::Relaxed) == self.readings.len()
+            && self.written_holes.load(Ordering::Relaxed) == self.hole_bytes
     }
+}
+
+/// The error of bytes that are others now.
+fn changed(range: Range<u64>) -> io::Error {
+    let Range { start, end } = range;
+    io::Error::other(format!(
+        "bytes {start} to {end} of the disk are not those that were checked: a file that goes into \
+         the image was changed meanwhile"
+    ))
 }
 
 #[cfg(test)]
@@ -204,6 +306,7 @@ mod tests {
     use super::*;
     use crate::compress::pool::Pool;
     use crate::plan::layout::Extent;
+    use crate::stream::{Known, Run, unchanging};
     use std::sync::Arc;
 
     const MIB: u64 = 1 << 20;
@@ -305,6 +408,106 @@ mod tests {
         };
         let root = [None, Some(a), Some(a), end, None, None, None];
         assert_eq!(places(only_root), root);
+    }
+
+    /// What was judged after the disk, with these data alone, was asked for data from `offset` on.
+    fn judged_holes(parts: WrittenParts, data: Range<u64>, offset: u64) -> Judged {
+        let mut disk = Content::hole(8 * MIB);
+        disk.push_bytes(data.start, vec![7; (data.end - data.start) as usize]);
+        let disk = WatchedDisk::new(disk, parts);
+        let mut at = offset;
+        while let Some(data) = disk.next_data(at).unwrap() {
+            at = data.end;
+            // What is asked twice counts once.
+            disk.next_data(offset).unwrap();
+        }
+        disk.judged()
+    }
+
+    #[test]
+    fn what_is_known_of_the_golden_image_is_known_of_the_disk() {
+        let known = Known::<u32>::default();
+        let golden = unchanging(vec![5; 9000]);
+        let of_board = |identity: u8| {
+            let mut disk = Content::hole(0);
+            disk.push_bytes(2 * MIB, vec![identity; 4096]);
+            disk.push(Run {
+                offset: 2 * MIB + 4096,
+                len: 9000,
+                source: Arc::clone(&golden),
+                source_offset: 0,
+            });
+            disk.set_len(8 * MIB);
+            WatchedDisk::new(disk, parts())
+        };
+        let file = 2 * MIB + 4096..2 * MIB + 13_096;
+        let [first, second] = [1, 2].map(of_board);
+        let entry = known.entry(&first, file.clone()).unwrap();
+        entry.value.get_or_init(|| 7);
+        let entry = known.entry(&second, file).unwrap();
+        assert_eq!((entry.is_new, entry.value.get()), (false, Some(&7)));
+        // The identity is its own.
+        assert!(known.entry(&second, 2 * MIB..2 * MIB + 4096).is_none());
+    }
+
+    #[test]
+    fn what_was_a_hole_must_be_written_as_zeros() {
+        let start = 2 * MIB;
+        // All of slot A is a hole but for two blocks, and what follows it is not of interest.
+        let only_root = WrittenParts {
+            only_root: true,
+            copy_to_b: false,
+            ..parts()
+        };
+        let data = start + 8192..start + 16384;
+        let known = || judged_holes(only_root, data.clone(), start + 4096);
+        let len = (MIB + 5000) as usize;
+        let mut root = vec![0; len];
+        root[8192..16384].fill(7);
+        let whole = known();
+        whole.compare(start, &chunk(&root)).unwrap();
+        assert!(whole.is_written());
+        // In chunks, some of them zeros.
+        let pieces = known();
+        pieces.compare(start, &Chunk::Zero(8000)).unwrap();
+        pieces
+            .compare(start + 8000, &chunk(&root[8000..20_000]))
+            .unwrap();
+        assert!(!pieces.is_written());
+        let rest = Chunk::Zero(len - 20_000);
+        pieces.compare(start + 20_000, &rest).unwrap();
+        assert!(pieces.is_written());
+        for (at, is_refused) in [
+            (4095, false),
+            (4096, true),
+            (8191, true),
+            (8192, false),
+            (16383, false),
+            (16384, true),
+            (len - 1, true),
+        ] {
+            let mut other = root.clone();
+            other[at] ^= 1;
+            let found = known().compare(start, &chunk(&other));
+            assert_eq!(found.is_err(), is_refused, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_hole_across_partitions_is_cut_where_they_begin_and_end() {
+        let holes = |parts: WrittenParts, offset| judged_holes(parts, 0..MIB, offset).holes;
+        let end_a = 2 * MIB + MIB + 5000;
+        let end_b = end_a + 2 * MIB;
+        // Slot B is slot A, and the data partition is made anew.
+        let all = [MIB..4 * MIB, end_b..6 * MIB, 7 * MIB..8 * MIB];
+        assert_eq!(holes(parts(), 0), all);
+        let within_b = [2 * MIB + 9..end_a, end_b..6 * MIB, 7 * MIB..8 * MIB];
+        assert_eq!(holes(parts(), 4 * MIB + 9), within_b);
+        let only_root = WrittenParts {
+            only_root: true,
+            ..parts()
+        };
+        assert_eq!(holes(only_root, 0), [2 * MIB..end_a]);
     }
 
     #[test]

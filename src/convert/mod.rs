@@ -142,11 +142,12 @@ fn prepare_read(request: &Request, mut golden: Golden, verify: bool) -> Result<P
     // Reported at once: an error of the edits is easier to understand after them.
     plan.notes.iter().for_each(|note| request.report.note(note));
     let (mut edited, staged) = edit(request, &plan, &golden)?;
+    // Before passwords are tried, which takes as much memory as they do.
+    golden.forget_trees();
     edited.warnings.extend(left_behind(request, &plan, &edited));
     let read = golden.disk.read_errors.check();
     read.context("reading the files of the golden image")
         .map_err(|error| golden.or_input_changed(error))?;
-    golden.forget_trees();
     request.report.step("measuring", None);
     let layout = lay_out(&plan, &golden, &edited)?;
     edited.notes.extend(layout.unused(plan.data.grow));

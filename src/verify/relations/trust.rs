@@ -9,6 +9,7 @@ use crate::artifact::Verifier;
 use crate::digest::sha256;
 use crate::golden::packaged::packaged;
 use crate::keyfile::{self, KeyFile, PrivateKey};
+use crate::side_by_side;
 use crate::stream::{Content, ReadAt};
 use crate::tree::{DirEntry, LeafKind, Tree, show};
 use serde_json::{Map, Value};
@@ -139,31 +140,35 @@ pub(super) fn private_keys(disk: &Disk, roles: &Roles, request: &Request<'_>, lo
             continue;
         };
         let mut searched = 0_usize;
+        let mut wanted: Vec<(Vec<u8>, &Content)> = Vec::new();
         files.tree.visit(&mut |path, entry| {
             let DirEntry::Leaf(id) = entry else { return };
             let LeafKind::File(content) = &files.tree.leaf(*id).kind else {
                 return;
             };
-            let (bytes, path) = (path, show(path));
             searched = searched.saturating_add(1);
-            if content.len() > SEARCHED || accepted.contains(&format!("{mount}{path}")) {
-                return;
+            let shown = show(path);
+            if content.len() <= SEARCHED && !accepted.contains(&format!("{mount}{shown}")) {
+                wanted.push((path.to_vec(), content));
             }
-            let Some(key) = private_key_in(content, request.searched) else {
-                return;
+        });
+        let known = request.searched;
+        let keys = side_by_side::map(&wanted, |(_, content)| private_key_in(content, known));
+        for ((path, content), key) in wanted.into_iter().zip(keys) {
+            let Some(PrivateKey { form, .. }) = key else {
+                continue;
             };
-            if mount.is_empty() && packaged.contains(bytes) {
-                return;
+            if mount.is_empty() && packaged.contains(&path) {
+                continue;
             }
-            let form = &key.form;
             let (severity, why) = judge(content, request.golden_keys.as_ref());
             log.add(
                 severity,
                 "private-key",
-                Location::partition(number).path(path),
+                Location::partition(number).path(show(&path)),
                 format!("it holds a private key ({form}), {why}"),
             );
-        });
+        }
         log.passed_all(searched);
     }
 }

@@ -14,6 +14,7 @@ const MAP: &[(&str, &str)] = &[
     ("units", ""),
     ("stamp", ""),
     ("report", ""),
+    ("side_by_side", ""),
     ("problem", ""),
     ("pattern", ""),
     ("nearest", ""),
@@ -94,7 +95,10 @@ const MAP: &[(&str, &str)] = &[
         "boot/common golden platform problem stream tree units",
     ),
     ("boot", "boot/grub boot/tryboot boot/uboot problem tree"),
-    ("dpkg", "deb digest problem shell stamp stream tree"),
+    (
+        "dpkg",
+        "deb digest problem shell side_by_side stamp stream tree",
+    ),
     (
         "edit",
         "boot boot/common bundle digest dpkg golden keyfile nearest pattern plan platform problem shell stamp \
@@ -104,7 +108,7 @@ const MAP: &[(&str, &str)] = &[
     (
         "verify",
         "artifact boot/state boot/uboot bundle bytes digest fs/ext4 fs/fat golden image/source \
-         image/table keyfile platform stream tree units",
+         image/table keyfile platform side_by_side stream tree units",
     ),
     (
         "doctor",
