@@ -34,16 +34,11 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// What can be done about the scheme of the image's own.
+    /// Whether that scheme is the one of the Raspberry Pi's firmware with two boot partitions.
     #[must_use]
-    pub fn scheme_hint(&self) -> &'static str {
-        let is_firmware = |scheme: &String| scheme.starts_with(BOOT_PARTITIONS);
-        if self.own_scheme.as_ref().is_some_and(is_firmware) {
-            return "convert the image that this one was made of; or keep one system of it: remove \
-                    tryboot_a_b and the section [tryboot] from autoboot.txt, and set boot.partition \
-                    and root.partition to those that boot_partition starts";
-        }
-        "convert an image without it: each scheme would undo what the other does"
+    pub fn has_boot_partitions(&self) -> bool {
+        let scheme = self.own_scheme.as_ref();
+        scheme.is_some_and(|scheme| scheme.starts_with(BOOT_PARTITIONS))
     }
 
     /// Every firmware that can start it, without the evidence.
@@ -250,17 +245,6 @@ fn named(tree: &Tree, dir: &str, names: &[&str]) -> Option<String> {
 /// An A/B scheme of systems or boot files that the image already uses: it and ours would undo each
 /// other.
 fn own_scheme(root: &Tree, first: FirstFat<'_>) -> Result<Option<String>, EditError> {
-    // Ubuntu for Raspberry Pi from 25.10 on: new boot files are tried from `new/`, proven ones are
-    // in `current/`.
-    let services = [
-        "/usr/lib/systemd/system/piboot-try-validate.service",
-        "/lib/systemd/system/piboot-try-validate.service",
-    ];
-    if let Some(path) = services.iter().find(|path| root.file(path).is_some()) {
-        return Ok(Some(format!(
-            "Ubuntu's piboot-try, which tries new boot files by itself ({path})"
-        )));
-    }
     if root.file("/etc/rauc/system.conf").is_some() {
         return Ok(Some(
             "RAUC, another update client (/etc/rauc/system.conf)".to_owned(),
@@ -286,15 +270,15 @@ fn own_scheme(root: &Tree, first: FirstFat<'_>) -> Result<Option<String>, EditEr
 /// The beginning of the description of [`boot_partitions`].
 const BOOT_PARTITIONS: &str = "the Raspberry Pi firmware's tryboot with two boot partitions";
 
-/// Two boot partitions, between which `autoboot.txt` has the firmware choose: `tryboot_a_b`, or a
-/// partition of its own for trials.
+/// Two boot partitions, between which `autoboot.txt` has the firmware choose: one of its own for
+/// trials. With `tryboot_a_b` alone, trials start from the same partition.
 fn boot_partitions(first: u32, tree: &Tree) -> Result<Option<String>, EditError> {
     let Some((name, _)) = tree.root.get_ignore_case("autoboot.txt") else {
         return Ok(None);
     };
     let settings = text(tree, &format!("/{}", show(name)))?.unwrap_or_default();
     let mut section = String::new();
-    let (mut starts, mut tries, mut by_turns) = (None, None, false);
+    let (mut starts, mut tries) = (None, None);
     for line in settings.trim_start_matches('\u{feff}').lines() {
         let line = line.trim().to_ascii_lowercase();
         if let Some(name) = line.strip_prefix('[') {
@@ -304,13 +288,12 @@ fn boot_partitions(first: u32, tree: &Tree) -> Result<Option<String>, EditError>
         let (key, value) = line.split_once('=').unwrap_or((&line, ""));
         let value = value.split('#').next().unwrap_or_default().trim();
         match key.trim() {
-            "tryboot_a_b" => by_turns |= value != "0",
             "boot_partition" if section == "tryboot" => tries = Some(value.to_owned()),
             "boot_partition" => starts = Some(value.to_owned()),
             _ => {}
         }
     }
-    if !by_turns && (tries.is_none() || tries == starts) {
+    if tries.is_none() || tries == starts {
         return Ok(None);
     }
     let named = |number: Option<String>| number.unwrap_or_else(|| "that it finds first".into());
@@ -486,15 +469,10 @@ mod tests {
         let own = |root: &[(&str, &str)], boot: Option<&[(&str, &str)]>| {
             look("ubuntu", root, boot).own_scheme.unwrap_or_default()
         };
-        let service = [("/usr/lib/systemd/system/piboot-try-validate.service", "")];
-        assert!(own(&service, None).starts_with("Ubuntu's piboot-try"));
         assert!(own(&[("/etc/rauc/system.conf", "")], None).starts_with("RAUC"));
         assert!(own(&[("/ostree/repo/config", "")], None).starts_with("OSTree"));
         let balena = look("balena-os", &[], None).own_scheme;
         assert!(balena.is_some_and(|scheme| scheme.starts_with("balenaOS")));
-        let turns: &[(&str, &str)] =
-            &[("/AUTOBOOT.TXT", "[all]\ntryboot_a_b=1\nboot_partition=2\n")];
-        assert!(own(&[], Some(turns)).contains("tryboot"));
         let auto = |text: &str| own(&[], Some(&[("/autoboot.txt", text)]));
         let both =
             "[all]\r\n tryboot_a_b = 1\r\nboot_partition=2\r\n[tryboot]\r\nboot_partition=3\r\n";
@@ -506,7 +484,8 @@ mod tests {
         assert!(auto(one).contains(effect));
         for none in [
             "[all]\nboot_partition=1\n",
-            "tryboot_a_b=0\nboot_partition=1\n[tryboot]\nboot_partition=1\n",
+            "tryboot_a_b=1\nboot_partition=1\n[tryboot]\nboot_partition=1\n",
+            "[all]\ntryboot_a_b=1\n",
             "# tryboot_a_b=1\n",
         ] {
             assert_eq!(auto(none), "", "{none}");

@@ -269,7 +269,15 @@ pub(crate) fn check(config: &Config, image: ImageFacts<'_>) -> Result<(), Proble
         let problem = Problem::new(format!(
             "the image already uses another A/B update scheme: {scheme}"
         ));
-        problems.push(problem.hint(image.origin.scheme_hint()));
+        problems.push(if image.origin.has_boot_partitions() {
+            problem.hint(
+                "convert the image that this one was made of; or keep one system of it: remove \
+                 tryboot_a_b and the section [tryboot] from autoboot.txt, and set boot.partition \
+                 and root.partition to those that boot_partition starts",
+            )
+        } else {
+            problem.hint("convert an image without it: each scheme would undo what the other does")
+        });
     }
     let misfits = misfits(config, image);
     let near = if misfits.is_empty() {

@@ -3,6 +3,7 @@
 use super::options::TrybootOptions;
 use crate::boot::common::file_names;
 use crate::boot::common::pi::firmware::{self, Taken};
+use crate::boot::common::pi::ubuntu;
 use crate::boot::common::version::by_version;
 use crate::platform::{PiChip, PiModel};
 use crate::problem::{Problem, Problems};
@@ -56,7 +57,8 @@ impl BootFiles {
         options: &TrybootOptions<'_>,
     ) -> Result<Self, Problems> {
         let mut problems = Problems::default();
-        problems.0.extend(refused_lines(boot));
+        let by_turns = ubuntu::piboot_try(root).is_some();
+        problems.0.extend(refused_lines(boot, by_turns));
         let models = firmware::models(options.models, options.arch).into_iter();
         let models = models.filter(|model| model.chip() >= PiChip::Bcm2837);
         let mut taken = Vec::new();
@@ -271,8 +273,9 @@ impl BootFiles {
     }
 }
 
-/// Lines of the golden settings that two slots cannot keep.
-fn refused_lines(boot: &Tree) -> Vec<Problem> {
+/// Lines of the golden settings that two slots cannot keep. With Ubuntu's own trials, the directory
+/// of the files to be tried is none of them: no line names it any more.
+fn refused_lines(boot: &Tree, by_turns: bool) -> Vec<Problem> {
     let mut out = Vec::new();
     let text = firmware::text(boot, "config.txt").unwrap_or_default();
     let mut filter = String::new();
@@ -289,7 +292,9 @@ fn refused_lines(boot: &Tree) -> Vec<Problem> {
         let value = line.get(name.len()..).unwrap_or_default();
         let value = value.trim_start_matches(['=', ' ', '\t']);
         let is_file = ["kernel", "initramfs", "ramfsfile", "cmdline", "device_tree"];
-        let reason = if filter == "tryboot" {
+        let reason = if filter == "tryboot" && by_turns && name == "os_prefix" {
+            continue;
+        } else if filter == "tryboot" {
             "it is in the section [tryboot], which counts in the trial of an update alone: the \
              update would not run with the settings that it was tried with"
         } else if is_file.contains(&name) && value.starts_with('/') {

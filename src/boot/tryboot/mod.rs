@@ -17,6 +17,7 @@ mod files;
 mod options;
 mod services;
 mod set;
+mod ubuntu;
 
 use crate::boot::common::arguments::{Arguments, PassedBy};
 use crate::boot::common::pi::{autoboot, boot_files, cmdline, firmware};
@@ -188,6 +189,7 @@ fn install(
     set::write_root(root, found, &arguments.added.join(" "))?;
     let size = set::write_slots(boot, found, options, &words, &arguments.added)?;
     config::edit(boot, found, notes)?;
+    ubuntu::arrange(root, boot, notes)?;
     notes.push(format!(
         "boot partition: the boot files of a slot take {}; there is room for those of both slots, \
          and of one that is written",

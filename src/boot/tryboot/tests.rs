@@ -250,3 +250,74 @@ fn lines_that_two_slots_cannot_keep_are_refused_by_name() {
             .contains("not supported on a Raspberry Pi Zero W")
     );
 }
+
+/// Ubuntu from 25.10 on: boot files in a directory, another one for its own trials.
+#[test]
+fn the_slots_take_the_place_of_trials_of_ubuntu() {
+    let unit = "/usr/lib/systemd/system/piboot-try-validate.service";
+    let mut root = tree(&ROOT);
+    for (path, text) in [(unit, "x"), ("/usr/sbin/flash-kernel", "theirs")] {
+        let stat = Stat::root(0o755, Time::default());
+        root.put_file(path, text.to_owned(), stat).unwrap();
+    }
+    let config = "[all]\nkernel=vmlinuz\ncmdline=cmdline.txt\ninitramfs initrd.img followkernel\n\
+                  os_prefix=current/\n[tryboot]\nos_prefix=new/\n[all]\ndtoverlay=vc4-kms-v3d\n";
+    let files = [
+        ("/config.txt", config),
+        ("/autoboot.txt", "[all]\ntryboot_a_b=1\n"),
+        ("/start4.elf", "x"),
+        ("/fixup4.dat", "x"),
+        ("/current/state", "good"),
+        ("/current/vmlinuz", "kernel 8"),
+        ("/current/initrd.img", "ram 8"),
+        ("/current/bcm2711-rpi-4-b.dtb", "t4"),
+        ("/current/cmdline.txt", "root=LABEL=writable rootwait\n"),
+        ("/current/overlays/vc4-kms-v3d.dtbo", "overlay"),
+        ("/current/overlays/README", "x"),
+        ("/new/state", "bad"),
+        ("/new/vmlinuz", "kernel 9"),
+    ];
+    let convert = |root: &Tree| {
+        let (mut root, mut boot) = (root.clone(), tree(&files));
+        let mut root_editor = TreeEditor::new(&mut root, Time::default());
+        let mut boot_editor = TreeEditor::new(&mut boot, Time::default());
+        let models = [PiModel::Pi4];
+        let installed = integrate(&mut root_editor, &mut boot_editor, &options(&models))?;
+        Ok::<_, Problems>((root, boot, installed))
+    };
+    let (converted, boot, installed) = convert(&root).unwrap();
+    for (name, content) in [
+        ("vmlinuz", "kernel 8"),
+        ("initrd.img", "ram 8"),
+        ("overlays/vc4-kms-v3d.dtbo", "overlay"),
+    ] {
+        for slot in ["slot-a0", "slot-b0"] {
+            assert_eq!(text(&boot, &format!("/{slot}/{name}")), content);
+        }
+    }
+    let config = text(&boot, "/config.txt");
+    assert!(config.starts_with("os_prefix=slot-a0/\n"), "{config}");
+    assert!(config.contains("#mender# os_prefix=new/\n"), "{config}");
+    assert_eq!(text(&boot, "/cmdline.txt"), "rootwait\n");
+    for gone in ["/current", "/new", "/autoboot.txt"] {
+        assert!(boot.find_nofollow(gone).is_none(), "{gone}");
+    }
+    for unit in ["piboot-try-reboot", "piboot-try-validate"] {
+        let path = format!("/etc/systemd/system/{unit}.service");
+        assert_eq!(
+            facts::symlink(&converted, &path).as_deref(),
+            Some("/dev/null")
+        );
+    }
+    assert_eq!(text(&converted, "/usr/sbin/flash-kernel.distrib"), "theirs");
+    let mut notes = installed.notes.iter();
+    let said = notes.any(|note| note.starts_with("Ubuntu's piboot-try: "));
+    assert!(said, "{:?}", installed.notes);
+    // Without it, somebody tries something there that the slots would not keep.
+    root.remove(unit).unwrap();
+    let problems = convert(&root).unwrap_err().to_string();
+    assert!(
+        problems.contains("it is in the section [tryboot]"),
+        "{problems}"
+    );
+}

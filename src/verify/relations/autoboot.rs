@@ -6,8 +6,9 @@ use super::boot_partition::BootPartition;
 /// The file that the firmware reads before all others, on the first FAT partition.
 const PATH: &str = "/autoboot.txt";
 
-/// Checks each line that chooses a partition, in whatever section it is.
-pub(super) fn check(boot: &BootPartition<'_>, log: &mut Log) {
+/// Checks each line that chooses a partition, in whatever section it is; where the firmware makes
+/// the `trials` of updates, also where it looks for their settings.
+pub(super) fn check(boot: &BootPartition<'_>, trials: bool, log: &mut Log) {
     if !boot.has("/config.txt") {
         return;
     }
@@ -22,11 +23,11 @@ pub(super) fn check(boot: &BootPartition<'_>, log: &mut Log) {
             let text = format!("`{line}`: the firmware starts from that partition, not from {own}");
             (boot.place(PATH), text)
         });
-        let by_turns = name == "tryboot_a_b" && value != "0";
+        let by_turns = trials && name == "tryboot_a_b" && value != "0";
         log.check(!by_turns, "boot-autoboot", || {
             let text = format!(
-                "`{line}`: for the trial of an update, the firmware reads config.txt of another \
-                 boot partition, and no tryboot.txt"
+                "`{line}`: for the trial of an update, the firmware reads config.txt, and no \
+                 tryboot.txt"
             );
             (boot.place(PATH), text)
         });

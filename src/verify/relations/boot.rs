@@ -28,7 +28,7 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
             "there is no readable boot partition",
         );
     };
-    autoboot::check(&boot, log);
+    autoboot::check(&boot, tryboot::is_ours(&boot, root), log);
     if tryboot::is_ours(&boot, root) {
         tryboot::check(disk, roles, &boot, root, log);
     } else if uboot::is_ours(&boot, root) {

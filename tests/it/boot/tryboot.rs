@@ -5,6 +5,7 @@
 mod converted;
 mod device;
 mod firmware;
+mod imager;
 mod judge;
 mod on_a_board;
 mod packages;

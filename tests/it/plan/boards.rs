@@ -240,18 +240,12 @@ fn an_image_that_selects_no_board_is_described() {
         "{said}"
     );
 
-    // One that updates its boot files by turns by itself.
-    write(
-        at,
-        "root/usr/lib/systemd/system/piboot-try-validate.service",
-        "[Unit]\n",
-    );
+    // One that another client updates.
+    write(at, "root/etc/rauc/system.conf", "[system]\n");
     again(at, "turns.img");
     let said = refused(at, &format!("plan {SMALL} turns.img"), 1);
     assert!(
-        said.starts_with(
-            "error: the image already uses another A/B update scheme: Ubuntu's piboot-try"
-        ),
+        said.starts_with("error: the image already uses another A/B update scheme: RAUC"),
         "{said}"
     );
 }

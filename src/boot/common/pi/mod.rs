@@ -5,3 +5,4 @@ pub(in crate::boot) mod autoboot;
 pub(in crate::boot) mod boot_files;
 pub(in crate::boot) mod cmdline;
 pub(in crate::boot) mod firmware;
+pub(in crate::boot) mod ubuntu;

@@ -15,7 +15,7 @@ use super::kernel::{Kernel, KernelHints, flavor_of};
 use super::options::{EnvStorage, UBootOptions};
 use super::program::{self, Program};
 use crate::boot::common::limits::command_line_limit;
-use crate::boot::common::pi::{autoboot, boot_files, cmdline, firmware};
+use crate::boot::common::pi::{autoboot, boot_files, cmdline, firmware, ubuntu};
 use crate::boot::common::{TEXT_LIMIT, file_names};
 use crate::golden::facts;
 use crate::platform::{Architecture, PiChip, PiModel};
@@ -107,6 +107,15 @@ fn refusals(
     }
     let more = autoboot::check(boot, options.golden_boot);
     problems.0.extend(more);
+    if let Some(unit) = ubuntu::piboot_try(root) {
+        let text = format!(
+            "the image already uses another A/B update scheme: Ubuntu's piboot-try, which tries new \
+             boot files by itself ({unit})"
+        );
+        let hint = "set boot.bootloader to \"rpi-tryboot\", which takes its place; or remove the \
+                    package piboot-try in the golden image";
+        problems.push(Problem::new(text).hint(hint));
+    }
     problems.check()
 }
 

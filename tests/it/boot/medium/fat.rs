@@ -20,6 +20,8 @@ const DATA: u32 = RESERVED + 2 * TABLE;
 pub(crate) const ROOT: u32 = 2;
 /// The cluster after which a driver looks for free ones first.
 pub(crate) const LAST: u32 = 200;
+/// The most sectors of a directory: 65,536 entries.
+const DIRECTORY: usize = 4096;
 /// An entry of the table that ends a chain.
 pub(crate) const END: u32 = 0x0fff_ffff;
 /// The entries of a directory in a sector.
@@ -154,11 +156,11 @@ impl Disk {
         u32_at(&bytes, (cluster % 128) as usize * 4) & END
     }
 
-    /// The clusters of a chain, and whether it ends as it should.
+    /// The clusters of a chain, and whether it ends as it should; no more than the volume has.
     pub(crate) fn chain(&self, first: u32) -> (Vec<u32>, bool) {
         let mut out = Vec::new();
         let mut at = first;
-        while (2..CLUSTERS + 2).contains(&at) && out.len() < 4096 {
+        while (2..CLUSTERS + 2).contains(&at) && out.len() < CLUSTERS as usize {
             out.push(at);
             at = self.next(at);
         }
@@ -168,6 +170,7 @@ impl Disk {
     pub(crate) fn slots(&self, dir: u32) -> Vec<(u32, usize, [u8; 32])> {
         let sectors = self.chain(dir).0.into_iter().map(sector_of);
         sectors
+            .take(DIRECTORY)
             .flat_map(|sector| {
                 let bytes = self.get(sector);
                 (0..ENTRIES).map(move |at| {
@@ -338,5 +341,24 @@ fn short_name(short: &[u8; 11]) -> String {
     match name.eq_ignore_ascii_case(CAPITALS) {
         true => CAPITALS.to_owned(),
         false => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::medium::driver::Driver;
+
+    /// Kernels and initial RAM disks are larger than the files of the other tests.
+    #[test]
+    fn a_large_file_is_read_whole() {
+        let mut driver = Driver::new(Disk::format(), false);
+        let bytes: Vec<u8> = (0..3_u32 << 20).map(|at| (at / 511) as u8).collect();
+        driver.put("kernel8.img", &bytes);
+        let entry = driver.now.find("kernel8.img").unwrap();
+        assert!(driver.now.is_sound(&entry));
+        assert!(driver.now.read("kernel8.img").as_ref() == Some(&bytes));
+        driver.remove("kernel8.img");
+        assert!(!driver.read_only && driver.now.find("kernel8.img").is_none());
     }
 }

@@ -185,8 +185,8 @@ fn what_the_golden_card_lacks_is_named() {
     assert!(said.contains("the image has no vcmailbox"), "{said}");
 }
 
-/// An image that other tools made for two boot partitions, between which `autoboot.txt` of the first
-/// FAT chooses. The hint is a way out.
+/// An image that other tools made for two boot partitions, between which `autoboot.txt` of the
+/// first FAT chooses. The hint is a way out.
 #[test]
 fn two_boot_partitions_are_refused_with_a_way_out() {
     let Some(dir) = golden() else { return };

@@ -15,7 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Small disks.
-const SMALL: &str = "-q -n r1 -s client.required=false -s storage.size=1GiB -s data.size=16MiB -s artifact.compression=none -s output.bmap=false -s output.name=out";
+pub(super) const SMALL: &str = "-q -n r1 -s client.required=false -s storage.size=1GiB -s data.size=16MiB -s artifact.compression=none -s output.bmap=false -s output.name=out";
 
 /// What comes of an image and a board: the end of the kernel's version, or a part of the error.
 type Expected = Result<&'static str, &'static str>;
@@ -46,6 +46,8 @@ fn with_tryboot(image: &str, board: &str) -> Expected {
     match board {
         "raspberrypi0w" => Err("rpi-tryboot, which is not supported on a Raspberry Pi Zero W"),
         "raspberrypi5-64" if image == "12-arm64-boot-on-boot" => Ok("-v8+"),
+        // Ubuntu has one kernel for all models.
+        _ if image.starts_with("ubuntu") => Ok("-raspi"),
         "raspberrypi5-64" => Ok("-rpi-2712"),
         _ if image == "12-arm64-boot-on-boot" => Ok("-v8+"),
         _ if board.ends_with("-64") => Ok("-rpi-v8"),
@@ -64,6 +66,8 @@ fn with_u_boot(image: &str, board: &str) -> Expected {
     }
     match board {
         _ if image == "12-arm64-boot-on-boot" => Ok("/boot/kernel8.img"),
+        _ if image == "ubuntu-26-arm64" => Err("another A/B update scheme: Ubuntu's piboot-try"),
+        _ if image.starts_with("ubuntu") => Ok("-raspi"),
         "raspberrypi0w" => Ok("-rpi-v6"),
         "raspberrypi5-64" => Ok("-rpi-2712"),
         _ if board.ends_with("-64") => Ok("-rpi-v8"),
@@ -112,7 +116,7 @@ fn maker() -> PathBuf {
 }
 
 /// Whether all tools are there; says which is not.
-fn can_run() -> bool {
+pub(super) fn can_run() -> bool {
     let tools = ["mke2fs", "mkfs.vfat", "sfdisk", "mcopy", "mkswap", "xz"];
     let more = ["perl", "debugfs"];
     tools.iter().chain(&more).all(|name| tool(name).is_some())
@@ -126,7 +130,7 @@ fn images(architecture: &str) -> Vec<String> {
 }
 
 /// Makes a replica; that for the lite images compressed, as they are published.
-fn make(at: &Path, name: &str) -> String {
+pub(super) fn make(at: &Path, name: &str) -> String {
     let end = if name.ends_with("lite") { ".xz" } else { "" };
     let file = format!("{name}.img{end}");
     must(maker(), &[&name, &at.join(&file)]);
@@ -134,7 +138,7 @@ fn make(at: &Path, name: &str) -> String {
 }
 
 /// The files of the boot partition of a disk, in a directory.
-fn boot_files(disk: &Path, to: &Path) {
+pub(super) fn boot_files(disk: &Path, to: &Path) {
     let place = partitions(disk)[&1].start;
     let from = format!("{}@@{place}", disk.display());
     fs::create_dir(to).unwrap();
@@ -172,7 +176,7 @@ fn fill(driver: &mut Driver, dir: &Path, prefix: &str) {
     }
 }
 
-fn started(board: &Board, disk: &Disk, flag: bool) -> Started {
+pub(super) fn started(board: &Board, disk: &Disk, flag: bool) -> Started {
     start(board, &[Some(disk)], &mut flag.clone()).unwrap_or_else(|why| panic!("{board:?}: {why}"))
 }
 
@@ -239,59 +243,111 @@ fn version(kernel: &[u8]) -> String {
         .to_owned()
 }
 
+/// A converted image in use: the tools of the device, with its boot partition and the root
+/// filesystem of slot B.
+pub(super) struct InUse<'w> {
+    device: Device,
+    what: &'w str,
+}
+
+impl<'w> InUse<'w> {
+    /// `None`, said aloud, when the shell is not installed. `files` are those of the boot
+    /// partition.
+    pub(super) fn new(image: &Path, files: &Path, what: &'w str) -> Option<Self> {
+        let device = Device::new(SHELLS[0], &tryboot_env())?;
+        let place = |name: &str| device.path(name);
+        for name in ["run", "bytes", "root"] {
+            fs::create_dir(place(name)).unwrap();
+        }
+        must("cp", &[&"-r", &files, &place("boot")]);
+        let root = &partitions(image)[&3];
+        let slot = format!("{}?offset={}", image.display(), root.start);
+        let dump = |path: &str, to: &Path| {
+            fs::create_dir_all(to).unwrap();
+            let command = format!("rdump {path} {}", to.display());
+            must(tool("debugfs").unwrap(), &[&"-R", &command, &slot]);
+        };
+        dump("/etc/mender_tryboot.config", &place("etc"));
+        let config = fs::read_to_string(place("etc/mender_tryboot.config")).unwrap();
+        let ids = config
+            .lines()
+            .find(|line| line.starts_with("PARTUUIDS"))
+            .unwrap();
+        let other = ids.rsplit(' ').next().unwrap();
+        let top = place(&format!("roots/{other}"));
+        dump("/boot", &top);
+        dump("/usr/lib/goldsmith/boot", &top.join("usr/lib/goldsmith"));
+        let boot = place("boot").display().to_string();
+        let config = config.replace("BOOT = /boot/firmware", &format!("BOOT = {boot}"));
+        fs::write(place("config"), config).unwrap();
+        fs::write(place("log"), "").unwrap();
+        fs::write(place("count"), "0").unwrap();
+        let root = top.display().to_string();
+        for tool in ["fw_setenv", "zz-mender"] {
+            let text = fs::read_to_string(place(tool)).unwrap();
+            let old = format!("\nroot={}\n", place("root").display());
+            assert_eq!(text.matches(&old).count(), 1);
+            fs::write(place(tool), text.replace(&old, &format!("\nroot={root}\n"))).unwrap();
+        }
+        Some(Self { device, what })
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.device.path(name)
+    }
+
+    /// Calls `fw_setenv`, which must succeed, in the slot of partition `running`; returns what it
+    /// said.
+    pub(super) fn call(&self, running: u32, args: &[&str], input: &str) -> String {
+        fs::write(self.path("cmdline"), format!("mender.slot={running}\n")).unwrap();
+        let answer = self.device.call("fw_setenv", args, input, None);
+        assert_eq!(
+            answer.status,
+            Some(0),
+            "{}: {args:?}: {answer:?}",
+            self.what
+        );
+        answer.err
+    }
+
+    /// The client installs an update in slot B: the same release once more.
+    pub(super) fn install(&self) {
+        let variables =
+            "mender_boot_part=3\nmender_boot_part_hex=3\nupgrade_available=1\nbootcount=0\n";
+        self.call(2, &["-s", "-"], variables);
+        let log = fs::read_to_string(self.path("log")).unwrap();
+        assert!(log.ends_with("flag\t1\n"), "{}: {log}", self.what);
+    }
+
+    /// A start of the slot of partition `running`, in which the unit of each start runs; returns
+    /// what it said.
+    pub(super) fn restart(&self, running: u32) -> String {
+        fs::remove_dir_all(self.path("run")).unwrap();
+        fs::create_dir(self.path("run")).unwrap();
+        self.call(running, &["--finish-boot"], "")
+    }
+
+    /// The boot partition as it is now.
+    pub(super) fn disk(&self) -> Disk {
+        medium(&self.path("boot"))
+    }
+}
+
 /// An update of the same release to slot B by the tools of the device, its trial, and its commit.
 fn update(image: &Path, files: &Path, golden: &Started, board: &Board, what: &str) {
-    let Some(device) = Device::new(SHELLS[0], &tryboot_env()) else {
+    let Some(device) = InUse::new(image, files, what) else {
         return;
     };
-    let place = |name: &str| device.path(name);
-    for name in ["run", "bytes", "root"] {
-        fs::create_dir(place(name)).unwrap();
-    }
-    must("cp", &[&"-r", &files, &place("boot")]);
-    let root = &partitions(image)[&3];
-    let slot = format!("{}?offset={}", image.display(), root.start);
-    let dump = |path: &str, to: &Path| {
-        fs::create_dir_all(to).unwrap();
-        let command = format!("rdump {path} {}", to.display());
-        must(tool("debugfs").unwrap(), &[&"-R", &command, &slot]);
-    };
-    dump("/etc/mender_tryboot.config", &place("etc"));
-    let config = fs::read_to_string(place("etc/mender_tryboot.config")).unwrap();
-    let ids = config
-        .lines()
-        .find(|line| line.starts_with("PARTUUIDS"))
-        .unwrap();
-    let other = ids.rsplit(' ').next().unwrap();
-    let top = place(&format!("roots/{other}"));
-    dump("/boot", &top);
-    dump("/usr/lib/goldsmith/boot", &top.join("usr/lib/goldsmith"));
-    let boot = place("boot").display().to_string();
-    let config = config.replace("BOOT = /boot/firmware", &format!("BOOT = {boot}"));
-    fs::write(place("config"), config).unwrap();
-    fs::write(place("log"), "").unwrap();
-    fs::write(place("count"), "0").unwrap();
-    let call = |running: u32, args: &[&str], input: &str| {
-        fs::write(place("cmdline"), format!("mender.slot={running}\n")).unwrap();
-        let answer = device.call("fw_setenv", args, input, None);
-        assert_eq!(answer.status, Some(0), "{what}: {args:?}: {answer:?}");
-    };
-    let install = "mender_boot_part=3\nmender_boot_part_hex=3\nupgrade_available=1\nbootcount=0\n";
-    call(2, &["-s", "-"], install);
-    let log = fs::read_to_string(place("log")).unwrap();
-    assert!(log.ends_with("flag\t1\n"), "{what}: {log}");
-    let disk = medium(&place("boot"));
+    device.install();
+    let disk = device.disk();
     same_start(golden, &started(board, &disk, false), "a", what);
     let trial = started(board, &disk, true);
     assert_eq!(trial.settings, "tryboot.txt", "{what}");
     same_start(golden, &trial, "b", what);
     // The next start, in which the client commits.
-    fs::remove_dir_all(place("run")).unwrap();
-    fs::create_dir(place("run")).unwrap();
-    call(3, &["--finish-boot"], "");
-    call(3, &["upgrade_available", "0"], "");
-    let disk = medium(&place("boot"));
-    same_start(golden, &started(board, &disk, false), "b", what);
+    device.restart(3);
+    device.call(3, &["upgrade_available", "0"], "");
+    same_start(golden, &started(board, &device.disk(), false), "b", what);
 }
 
 /// Programs of U-Boot for all boards.
