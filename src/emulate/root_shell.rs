@@ -61,11 +61,11 @@ pub(super) fn default_unit(root: &Tree) -> Result<String> {
         .text("/boot/mender-slot.env", LIMIT)?
         .unwrap_or_default();
     let words = arguments.lines().flat_map(str::split_whitespace);
-    let named = words.filter_map(|word| {
+    let mut named = words.filter_map(|word| {
         let word = word.strip_prefix("args=").unwrap_or(word);
         word.strip_prefix("systemd.unit=")
     });
-    if let Some(unit) = named.last() {
+    if let Some(unit) = named.next_back() {
         return Ok(unit.to_owned());
     }
     let dirs = [
