@@ -32,8 +32,9 @@ impl Demands {
             None => Rules::default(),
             Some(path) => {
                 let shown = path.display().to_string();
-                let bytes = input_file::read(path, MOST, "file of rules")
-                    .with_context(|| format!("reading the rules {shown}"))?;
+                let bytes = input_file::read(path, MOST, "file of rules").map_err(|error| {
+                    Usage::from(Problem::new(format!("reading the rules {shown}: {error}")))
+                })?;
                 let text = String::from_utf8(bytes)
                     .map_err(|_| Usage::from(Problem::new(format!("{shown} is not UTF-8"))))?;
                 Rules::parse(&shown, &text).map_err(Usage)?

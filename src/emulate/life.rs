@@ -302,16 +302,11 @@ impl Story<'_> {
         // Somewhere in the middle.
         let after = self.installing * 2 / 5;
         let writing = take!(self.device.install_interrupted(after));
-        take!(self.device.power_cycle());
-        take!(self.on_committed());
         let when = match writing {
             true => format!("{} s after its begin", after.as_secs()),
             false => "after its end".to_owned(),
         };
-        Ok(Ok(format!(
-            "the power went {when}; partition {} runs",
-            self.slot
-        )))
+        self.survives(&when)
     }
 
     fn cut_while_starting(&mut self) -> Outcome<String> {
@@ -319,12 +314,20 @@ impl Story<'_> {
         // The kernel has started, and the system not yet.
         let after = self.trial * 3 / 5;
         take!(self.device.restart_interrupted(after));
+        self.survives(&format!("{} s after the restart", after.as_secs()))
+    }
+
+    /// After a power cut at a time that `when` says: the committed slot runs, or else an update
+    /// that is on trial, which was written completely and whose trial was not noted yet. Then this
+    /// was its only start.
+    fn survives(&mut self, when: &str) -> Outcome<String> {
         take!(self.device.power_cycle());
         let first = take!(self.device.slot());
-        let mut text = format!("the power went {} s after the restart; ", after.as_secs());
+        let mut text = format!("the power went {when}; ");
         if first != self.slot {
-            // The trial was not noted yet: this was its only start.
-            text.push_str(&format!("partition {first} runs, on trial; "));
+            text.push_str(&format!(
+                "partition {first} runs, on trial; after a restart, "
+            ));
             take!(self.device.restart());
         }
         take!(self.on_committed());

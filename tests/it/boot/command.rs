@@ -58,3 +58,93 @@ fn boot_by_the_command_and_its_dead_end() {
         said(&output)
     );
 }
+
+/// What the device of a test must have, on a disk of twice the size.
+const RULES: &str = r#"
+[[file]]
+path = "/etc/mender/artifact_info"
+contains = "artifact_name=release-"
+
+[[package]]
+name = "mender-client"
+
+[[command]]
+run = "getcap /usr/bin/ping"
+output-matches = "/usr/bin/ping cap_net_raw=ep"
+
+[[command]]
+run = "grep -o vendor.flag=golden /proc/cmdline && grep -c root=PARTUUID= /proc/cmdline"
+
+[[command]]
+run = "systemctl --failed --no-legend | wc -l"
+output-matches = "0"
+
+[[command]]
+run = "findmnt -nro SOURCE /data"
+output-matches = "/dev/vda4"
+
+[[command]]
+run = "test $(findmnt -bnro SIZE /data) -gt 1900000000"
+
+[[command]]
+run = "echo mine >>/data/keep; grep mine /data/keep"
+"#;
+
+/// Under Secure Boot, the firmware says so.
+const SECURE: &str = r#"
+[[command]]
+run = "test $(od -An -t u1 -j 4 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c) = 1"
+"#;
+
+/// The life of a device that was converted from `variant`, with updates of `next`.
+fn life(variant: &str, next: &str, rules: &str, more: &[&str]) {
+    let [Some(made), Some(next)] = [(variant, "release-1"), (next, "release-2")]
+        .map(|(name, release)| converted(name, release))
+    else {
+        return;
+    };
+    if tool("qemu-system-x86_64").is_none() {
+        return;
+    }
+    let dir = scratch();
+    let file = dir.path().join("rules.toml");
+    std::fs::write(&file, rules).unwrap();
+    let artifact = next.artifact.display().to_string();
+    let file = file.display().to_string();
+    let demands = [
+        "--update",
+        &artifact,
+        "--rules",
+        &file,
+        "--disk-size",
+        "4 GiB",
+    ];
+    let output = check(
+        &made.image,
+        &[&demands, more, &["--timeout", "900"]].concat(),
+    );
+    let said = said(&output);
+    println!("{said}");
+    assert!(output.status.success(), "{said}");
+}
+
+/// `goldsmith boot --check --update` of a UEFI device of Debian 12, as `boot_life_*` have it: first
+/// start, update and commit, an update that is not committed, power cuts; Secure Boot.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_life_of_a_device_of_debian_12() {
+    life(
+        "mini",
+        "mini2",
+        &[RULES, SECURE].concat(),
+        &["--secure-boot"],
+    );
+}
+
+/// `goldsmith boot --check --update` of a UEFI device of Debian 13: first start, update and commit,
+/// an update that is not committed, power cuts.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_life_by_the_command() {
+    life("mini-trixie", "mini2-trixie", RULES, &[]);
+}

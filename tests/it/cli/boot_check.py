@@ -59,6 +59,8 @@ def answer(command, slot):
     if "$client install" in command:
         if kind == "install":
             return "writing\nno space\n", 1
+        # Long enough for a power cut.
+        time.sleep(1)
         save(trial=5 - load()["committed"], tried=False)
         return "", 0
     if "$client commit" in command:
