@@ -52,8 +52,9 @@ setup:
 	scripts/setup.sh
 
 ## release     everything that a release consists of, in target/dist: static programs for x86-64 and arm64, packages, an OCI image, bill of
-##             materials, sums; TARGETS= names other architectures
+##             materials, sums; TARGETS= names other architectures, MAINTAINER= and HOMEPAGE= who publishes it and where
 release:
+	scripts/release/publisher.sh >/dev/null
 	scripts/setup.sh release
 	$(STATIC) $(CROSS) cargo build --locked --release $(TARGETS:%=--target %)
 	scripts/release.sh target/dist $(TARGETS)

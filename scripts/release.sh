@@ -25,9 +25,9 @@ if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then
     fail "the time of the release is not known" "hint: set SOURCE_DATE_EPOCH, or release from a clone"
 fi
 export SOURCE_DATE_EPOCH
-for name in repository homepage; do
-  if [ -z "$(key "$name")" ]; then echo "release: note: Cargo.toml states no $name, so no result names one" >&2; fi
-done
+publisher=$(scripts/release/publisher.sh)
+MAINTAINER=$(sed -n 's/^maintainer //p' <<<"$publisher") HOMEPAGE=$(sed -n 's/^homepage //p' <<<"$publisher")
+export MAINTAINER HOMEPAGE
 
 if [ -n "$(git status --porcelain --untracked-files=no 2>/dev/null)" ]; then echo "release: note: files have changed since the last commit" >&2; fi
 

@@ -102,13 +102,16 @@ def bill(root, crates, others):
         depends.append({"ref": purl(package), "dependsOn": sorted(on)})
     depends += [{"ref": one["purl"], "dependsOn": []} for one in more]
     time = datetime.datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), datetime.UTC)
+    own = component(root, sums)
+    if homepage := os.environ.get("HOMEPAGE"):
+        own["externalReferences"] = [{"type": "website", "url": homepage}]
     document = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
         "version": 1,
         "metadata": {
             "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "component": component(root, sums),
+            "component": own,
         },
         "components": [component(p, sums) for p, _ in crates if p["id"] != root["id"]] + more,
         "dependencies": depends,

@@ -7,8 +7,8 @@ umask 022
 output=$1 version=$2 architecture=$3 program=$4 files=$5
 top=$(cd "$(dirname "$0")/../.." && pwd)
 revision=$version-1
-# Who answers for the package; whoever publishes it puts their own address here.
-maintainer=${MAINTAINER:-goldsmith developers <goldsmith@packages.invalid>}
+# Who answers for the package; publisher.sh sees to it that somebody does.
+maintainer=${MAINTAINER:?} homepage=${HOMEPAGE?}
 
 # The package that the program's C library comes from: its licence asks that the source can be had.
 libc=libc6-dev
@@ -72,7 +72,6 @@ gzip -9n "$root"/usr/share/man/man1/* "$doc/changelog" "$doc/changelog.Debian" "
   echo "Built-Using: $built"
   echo "Section: admin"
   echo "Priority: optional"
-  homepage=$(sed -n 's/^homepage = "\(.*\)"/\1/p' "$top/Cargo.toml")
   if [ -n "$homepage" ]; then echo "Homepage: $homepage"; fi
   cat <<'EOF'
 Description: golden Debian image to A/B image and Mender Artifact

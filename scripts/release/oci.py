@@ -80,6 +80,8 @@ def main():
             "%Y-%m-%dT%H:%M:%SZ"
         ),
     }
+    if homepage := os.environ.get("HOMEPAGE"):
+        annotations["org.opencontainers.image.url"] = homepage
     layout = Layout()
     manifests = []
     for word in programs:

@@ -164,3 +164,67 @@ fn the_job_of_gitlab_needs_a_shell_and_the_command_alone() {
     assert_eq!(report[0]["location"]["path"], "device.toml");
     assert_eq!(report[0]["severity"], "critical");
 }
+
+/// What `scripts/release/publisher.sh` says in a project of its own, with these variables; the
+/// commit is tagged as a release if `tagged` says so.
+fn publisher(tagged: bool, variables: &[(&str, &str)]) -> Output {
+    let dir = scratch();
+    let at = dir.path();
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    fs::create_dir_all(at.join("scripts/release")).unwrap();
+    let script = "scripts/release/publisher.sh";
+    fs::copy(top.join(script), at.join(script)).unwrap();
+    fs::write(at.join("Cargo.toml"), "version = \"1.2.3\"\n").unwrap();
+    let tag = if tagged { "&& git tag v1.2.3" } else { "" };
+    let line = format!(
+        "git init -q && git -c user.name=a -c user.email=a@b.c commit -q --allow-empty -m x {tag}"
+    );
+    let git = Command::new("sh")
+        .args(["-c", &line])
+        .current_dir(at)
+        .status();
+    assert!(git.unwrap().success());
+    Command::new("bash")
+        .arg(at.join(script))
+        .env_remove("MAINTAINER")
+        .env_remove("HOMEPAGE")
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_release_is_published_by_somebody() {
+    if tool("git").is_none() {
+        return;
+    }
+    let somebody = ("MAINTAINER", "A B <a@b.example>");
+    let both = [somebody, ("HOMEPAGE", "https://b.example/goldsmith")];
+    let output = publisher(true, &both);
+    assert_eq!(
+        (
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap()
+        ),
+        (
+            "maintainer A B <a@b.example>\nhomepage https://b.example/goldsmith\n".to_owned(),
+            String::new()
+        )
+    );
+    let nobody = publisher(false, &[]);
+    assert!(nobody.status.success(), "{nobody:?}");
+    assert_eq!(
+        String::from_utf8(nobody.stdout).unwrap(),
+        "maintainer unpublished build <unpublished@packages.invalid>\nhomepage \n"
+    );
+    for (tagged, variables) in [
+        (true, &[][..]),
+        (false, &[("MAINTAINER", "somebody")][..]),
+        (false, &[somebody, ("HOMEPAGE", "b.example")][..]),
+    ] {
+        let refused = publisher(tagged, variables);
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(said.contains("\nhint: "), "{said}");
+    }
+}
