@@ -26,6 +26,8 @@ mod new_file;
 mod picture;
 mod plan;
 mod progress;
+#[cfg(test)]
+mod schema_tests;
 mod terminal;
 mod verify;
 

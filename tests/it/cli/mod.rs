@@ -15,6 +15,7 @@ mod edits;
 mod files;
 mod init;
 mod inspect;
+mod json;
 mod install;
 mod messages;
 mod migrate;
