@@ -10,6 +10,7 @@ mod boot;
 mod commands;
 pub(crate) mod config;
 mod config_messages;
+mod cookbook;
 mod documentation;
 mod edits;
 mod files;
