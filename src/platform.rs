@@ -6,6 +6,7 @@ use std::fmt;
 
 /// Processor architectures, by Debian's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Architecture {
     /// 64-bit x86.
@@ -58,6 +59,7 @@ impl Architecture {
 
 /// The two kinds of partition table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum TableKind {
     /// GUID partition table (UEFI 5.3).
@@ -88,6 +90,7 @@ impl fmt::Display for TableKind {
 
 /// Models of the Raspberry Pi, by the names that the sections of `config.txt` have for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum PiModel {
     /// Models A and B, the first, and their successors with a plus.
@@ -228,6 +231,7 @@ impl PiModel {
 
 /// Firmware: the first program that a board's processor runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Firmware {
     /// UEFI firmware, which starts programs of the EFI system partition.
@@ -267,6 +271,7 @@ impl Firmware {
 
 /// Boot loaders that can be integrated; U-Boot by the kind of board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Bootloader {
     /// GRUB, started by UEFI firmware.

@@ -17,7 +17,8 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 DOCS = TOP / "docs"
 
 STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8882; --accent: #a66b00; }
+:root { color-scheme: light dark; --line: #8884; --soft: #8882; --accent: #8f5c00; }
+@media (prefers-color-scheme: dark) { :root { --accent: #e8b04b; } }
 * { box-sizing: border-box; }
 body { margin: 0; font: 16px/1.55 system-ui, sans-serif; display: flex; }
 nav { width: 19rem; flex: none; height: 100vh; position: sticky; top: 0; overflow-y: auto; padding: 1rem 1.2rem; border-right: 1px solid var(--line); font-size: .9rem; }
@@ -26,6 +27,7 @@ nav a { display: block; padding: .12rem 0; color: inherit; text-decoration: none
 nav a:hover, nav a.here { color: var(--accent); }
 main { min-width: 0; max-width: 58rem; padding: 1rem 2.5rem 5rem; }
 a { color: var(--accent); }
+a:not([href]) { color: inherit; text-decoration: underline dotted; }
 h1, h2, h3 { line-height: 1.25; margin-top: 1.8em; }
 h1 { margin-top: .5em; }
 pre { background: var(--soft); padding: .8rem 1rem; overflow-x: auto; border-radius: 6px; }
@@ -34,9 +36,15 @@ pre code { background: none; padding: 0; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .92rem; }
 th, td { border: 1px solid var(--line); padding: .3rem .6rem; text-align: left; vertical-align: top; }
+td:first-child code { white-space: nowrap; }
+p:has(+ pre) { margin-bottom: .4rem; }
+p + pre { margin-top: .4rem; }
 img { max-width: 100%; }
+.contents { display: none; }
+.sections { font-size: .92rem; border-left: 3px solid var(--line); padding-left: .8rem; }
 footer { margin-top: 3rem; display: flex; justify-content: space-between; }
-@media (max-width: 50rem) { body { display: block; } nav { width: auto; height: auto; position: static; border: 0; border-bottom: 1px solid var(--line); } main { padding: 1rem; } }
+@media (max-width: 50rem) { body { flex-direction: column-reverse; } nav { width: auto; height: auto; position: static; border: 0; border-top: 1px solid var(--line); } main { padding: 1rem; } .contents { display: inline; } }
+@media print { nav, footer { display: none; } }
 """
 
 
@@ -70,7 +78,17 @@ class Book:
             converter = markdown.Markdown(extensions=extensions, extension_configs={"toc": {"slugify": slug}})
             text = converter.convert((DOCS / path).read_text())
             self.anchors[path] = set(re.findall(r'<h\d id="([^"]*)"', text))
+            text = self.with_contents(text)
             self.html[path] = text.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
+
+    @staticmethod
+    def with_contents(text):
+        """A long page begins with links to its sections."""
+        sections = re.findall(r'<h2 id="([^"]*)">(.*?)</h2>', text)
+        if not 6 <= len(sections) <= 40:
+            return text
+        links = [f'<a href="#{anchor}">{re.sub("<.*?>", "", title)}</a>' for anchor, title in sections]
+        return text.replace("</h1>", f'</h1>\n<p class="sections">{" · ".join(links)}</p>', 1)
 
     def link(self, page, found):
         """Links to pages go to their HTML; to other files of the project they become text."""
@@ -120,7 +138,8 @@ class Book:
             file.write_text(
                 f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
                 f"<title>{html.escape(title)} - goldsmith</title><style>{STYLE}</style></head><body>\n"
-                f'<nav><strong>goldsmith</strong>\n{chr(10).join(self.navigation(page))}\n</nav>\n<main>\n{body}\n'
+                f'<nav id="contents"><strong>goldsmith</strong>\n{chr(10).join(self.navigation(page))}\n</nav>\n'
+                f'<main>\n<a class="contents" href="#contents">All pages</a>\n{body}\n'
                 f"<footer>{''.join(self.around(page))}</footer>\n</main></body></html>\n"
             )
         for picture in DOCS.glob("*.svg"):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """disk.py PLAN: draws the disks of a conversion to scale, as SVG, from what `goldsmith plan --json` prints.
 
-docs/disk.svg was drawn from the plan of docs/first-update.md.
+docs/disk.svg is drawn from disk.json: what the plan of docs/first-update.md says of partitions.
 """
 
 import html
@@ -10,6 +10,8 @@ import sys
 
 LEFT, WIDTH, HIGH = 20, 920, 64
 GOLDEN, DEVICE, ARTIFACT = 50, 200, 350
+# For light and dark pages.
+STYLE = "text{fill:#222}.bar{fill:#f4f4f4}@media(prefers-color-scheme:dark){text{fill:#ddd}.bar{fill:#2a2a2a}.on{fill:#222}}"
 COLOURS = {"boot": "#7aa6c2", "root": "#e0b04c", "data": "#9bbf85", "dropped": "#cccccc"}
 
 
@@ -28,25 +30,30 @@ class Picture:
     def at(self, offset):
         return LEFT + offset * self.scale
 
-    def text(self, x, y, words, anchor="start", weight="normal"):
+    def text(self, x, y, words, anchor="start", weight="normal", on=False):
+        """Words; dark on every page if they are on a solid colour."""
+        kind = 'class="on" ' if on else ""
         self.parts.append(
-            f'<text x="{x:.1f}" y="{y}" text-anchor="{anchor}" font-weight="{weight}">{html.escape(words)}</text>'
+            f'<text {kind}x="{x:.1f}" y="{y}" text-anchor="{anchor}" font-weight="{weight}">{html.escape(words)}</text>'
         )
 
     def bar(self, y, whole):
         self.parts.append(
-            f'<rect x="{LEFT}" y="{y}" width="{whole * self.scale:.1f}" height="{HIGH}" fill="#f4f4f4" stroke="#555"/>'
+            f'<rect class="bar" x="{LEFT}" y="{y}" width="{whole * self.scale:.1f}" height="{HIGH}" stroke="#777"/>'
         )
 
     def partition(self, y, start, length, used, colour, name):
         """A partition; what its filesystem takes is solid."""
         x, width = self.at(start), length * self.scale
-        self.parts.append(f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{HIGH}" fill="{colour}" fill-opacity=".35" stroke="#555"/>')
+        self.parts.append(f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{HIGH}" fill="{colour}" fill-opacity=".35" stroke="#777"/>')
         if used:
             self.parts.append(f'<rect x="{x:.1f}" y="{y}" width="{used * self.scale:.1f}" height="{HIGH}" fill="{colour}"/>')
         if width > 90:
-            self.text(x + width / 2, y + 28, name, "middle", "bold")
-            self.text(x + width / 2, y + 48, size(length), "middle")
+            # On what is solid, if that is wide enough.
+            on = used * self.scale > 80
+            middle = x + (used * self.scale if on else width) / 2
+            self.text(middle, y + 28, name, "middle", "bold", on)
+            self.text(middle, y + 48, size(length), "middle", on=on)
         else:
             self.text(x + width / 2, y + HIGH + 18, name, "middle")
 
@@ -61,7 +68,7 @@ class Picture:
         body = "\n".join(self.parts)
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH + 2 * LEFT} {height}" style="{style}">\n'
-            f'<rect width="100%" height="100%" fill="#ffffff"/>\n{body}\n</svg>\n'
+            f"<style>{STYLE}</style>\n{body}\n</svg>\n"
         )
 
 

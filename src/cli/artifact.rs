@@ -272,27 +272,46 @@ fn to_json(value: &impl Serialize) -> anyhow::Result<String> {
 
 /// The output of `show --json`.
 #[derive(Serialize)]
-struct Shown<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Shown<'a> {
+    /// The name of the release.
     name: &'a str,
+    /// The group that devices have afterwards.
     group: Option<&'a str>,
+    /// The device types that it is for.
     device_types: &'a [String],
+    /// The type of its payload, such as `rootfs-image`; none if it only changes what is provided.
     payload_type: Option<&'a str>,
+    /// The files of its payload.
     files: Vec<FileShown<'a>>,
+    /// What a device provides afterwards.
     provides: &'a BTreeMap<String, String>,
+    /// The patterns of what a device does not provide any more.
     clears: Option<&'a [String]>,
+    /// What a device must provide.
     depends: &'a BTreeMap<String, String>,
+    /// The releases of which a device must have one.
     depends_artifacts: &'a [String],
+    /// The groups of which a device must be in one.
     depends_groups: &'a [String],
+    /// The names of its state scripts.
     state_scripts: &'a [String],
+    /// The compression of header and payload.
     compression: &'a str,
+    /// The version of the format of the Artifact.
     format_version: Option<u64>,
+    /// Whether it has a signature.
     signed: bool,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct FileShown<'a> {
+    /// The name.
     name: &'a str,
+    /// The length (bytes).
     size: u64,
+    /// The digest that the manifest has of it, in hexadecimal.
     sha256: Option<String>,
 }
 
@@ -324,18 +343,28 @@ impl<'a> From<&'a Artifact> for Shown<'a> {
 
 /// The output of `validate --json`.
 #[derive(Serialize)]
-struct Verdict<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Verdict<'a> {
+    /// Whether there is no finding of the severity `error`.
     valid: bool,
+    /// Whether all of it was read.
     complete: bool,
+    /// Whether it has a signature.
     signed: bool,
+    /// The kind of the key that fits the signature, if one was given.
     verified_with: Option<&'a str>,
+    /// What is wrong or remarkable.
     findings: Vec<FindingShown<'a>>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct FindingShown<'a> {
+    /// `error` or `warning`.
     severity: &'static str,
+    /// The stable code.
     code: &'a str,
+    /// What was found, in one sentence.
     text: &'a str,
 }
 

@@ -21,14 +21,23 @@ pub(super) struct BoardsArgs {
 
 /// One board in the output of `--json`.
 #[derive(Debug, Serialize)]
-struct Row {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Row {
+    /// The name, for `extends` and `-c`.
     name: &'static str,
+    /// What it is called by its maker.
     title: String,
+    /// The architectures of its systems, by Debian's names.
     architectures: Vec<&'static str>,
+    /// What starts its boot loader.
     firmware: Option<&'static str>,
+    /// The boot loader that chooses the slot.
     boot_loader: &'static str,
+    /// How far it was tried.
     proof: &'static str,
+    /// Whether it is recognized in a golden image.
     automatic: bool,
+    /// The device types of its Artifacts; identities derive from the first.
     device_types: Vec<String>,
 }
 

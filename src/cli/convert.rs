@@ -7,6 +7,7 @@ use crate::compress::cache::CacheUsage;
 use crate::convert::{self, Conversion, Record, WriteOptions};
 use crate::units::human;
 use clap::Args;
+use serde::Serialize;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -47,7 +48,11 @@ pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
     })?;
     drop(report);
     if args.input.json {
-        print(&json(&conversion.record, usage)?)?;
+        let output = JsonOutput {
+            record: &conversion.record,
+            cache: usage,
+        };
+        print(&format!("{}\n", serde_json::to_string_pretty(&output)?))?;
     } else {
         print(
             &conversion
@@ -104,10 +109,12 @@ fn summary(conversion: &Conversion, usage: Option<CacheUsage>, time: Duration) -
 
 /// The record, and what came from the cache: the file has none of that, since a cache changes no
 /// byte of a result.
-fn json(record: &Record, usage: Option<CacheUsage>) -> serde_json::Result<String> {
-    let mut value = serde_json::to_value(record)?;
-    if let Some(usage) = usage {
-        value["cache"] = serde_json::to_value(usage)?;
-    }
-    Ok(format!("{}\n", serde_json::to_string_pretty(&value)?))
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct JsonOutput<'a> {
+    #[serde(flatten)]
+    record: &'a Record,
+    /// What was taken from the cache, and added to it; missing without a cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache: Option<CacheUsage>,
 }

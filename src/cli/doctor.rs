@@ -92,8 +92,11 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
 
 /// The output of `--json`.
 #[derive(Serialize)]
-struct JsonOutput<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct JsonOutput<'a> {
+    /// Whether the exit code is 0.
     good: bool,
+    /// The findings, the worst first.
     findings: &'a [Finding],
 }
 

@@ -154,11 +154,17 @@ pub(super) fn ls(args: &LsArgs) -> anyhow::Result<ExitCode> {
 
 /// A partition in the output of `--json`.
 #[derive(Serialize)]
-struct VolumeRow {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct VolumeRow {
+    /// The number in the table, from 1; none if there is no table.
     number: Option<u32>,
+    /// What goldsmith uses it for, such as `root-a`, if that is known.
     role: Option<&'static str>,
+    /// The name in a GPT.
     name: String,
+    /// The length (bytes).
     size: u64,
+    /// The kind of its filesystem.
     holds: &'static str,
 }
 
@@ -195,16 +201,26 @@ fn volumes_text(volumes: &[VolumeRow]) -> String {
 
 /// A file in the output of `--json`.
 #[derive(Serialize)]
-struct FileRow {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct FileRow {
+    /// The path from the root of its filesystem.
     path: String,
+    /// The letter of `ls -l`: `-`, `d`, `l`, `c`, `b`, `p` or `s`.
     kind: char,
+    /// The permissions in octal, such as `0644`.
     mode: String,
+    /// The number of the owner.
     uid: u32,
+    /// The number of the group.
     gid: u32,
+    /// The length (bytes).
     size: u64,
+    /// The time of the last change of the content (RFC 3339, UTC).
     modified: String,
+    /// Where a symbolic link leads.
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<String>,
+    /// The names of the extended attributes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attributes: Vec<String>,
 }

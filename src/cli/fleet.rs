@@ -343,7 +343,8 @@ fn finish(summary: Summary, json: bool) -> anyhow::Result<ExitCode> {
 
 /// What became of a fleet, as `--json` prints it.
 #[derive(Serialize)]
-struct Summary {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Summary {
     /// The number of targets that were converted.
     converted: usize,
     /// The number of targets that were not.
@@ -357,7 +358,9 @@ struct Summary {
 
 /// What became of a target.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct TargetSummary {
+    /// Its name in the fleet.
     target: String,
     /// `converted` or `failed`.
     status: &'static str,

@@ -25,27 +25,43 @@ pub(super) struct InspectArgs {
 
 /// The output of `--json`.
 #[derive(Debug, Serialize)]
-struct Inspection {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Inspection {
+    /// How the image is stored.
     form: String,
+    /// The length of the disk (bytes).
     size: u64,
+    /// The kind of its partition table.
     table: String,
+    /// Remarks on the partition table, one sentence each.
     warnings: Vec<String>,
+    /// Where the image, or a part of it, is mounted, one sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     mounted: Vec<String>,
+    /// The partitions, in the order of the table.
     partitions: Vec<PartitionInfo>,
+    /// The operating systems that were found.
     systems: Vec<System>,
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct PartitionInfo {
+    /// The number in the table, from 1.
     number: u32,
+    /// The offset of the first byte.
     start: u64,
+    /// The length (bytes).
     size: u64,
+    /// The type in the table: a GUID, or the byte of an MBR in hexadecimal.
     kind: String,
     #[serde(skip)]
     kind_name: String,
+    /// The name in a GPT.
     name: String,
+    /// What its content is, by its magic numbers.
     holds: String,
+    /// The filesystem, if it can be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     filesystem: Option<FilesystemInfo>,
     /// Why the filesystem cannot be read.
@@ -54,13 +70,21 @@ struct PartitionInfo {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct FilesystemInfo {
+    /// `ext4`, `FAT32` and the like.
     kind: String,
+    /// The UUID, or the serial number of a FAT.
     id: String,
+    /// The label; empty if it has none.
     label: String,
+    /// The length (bytes).
     size: Option<u64>,
+    /// What no file uses (bytes).
     free: Option<u64>,
+    /// The features of an ext4, by the names of `tune2fs`.
     features: Vec<String>,
+    /// The blocks that were taken from a journal which was not empty.
     journal_replayed: Option<usize>,
     /// Remarks on its condition, one sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -68,8 +92,11 @@ struct FilesystemInfo {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct System {
+    /// The number of its partition.
     partition: u32,
+    /// What its files say.
     facts: Facts,
 }
 

@@ -4,6 +4,7 @@ use crate::config::{Config, OriginKind};
 use crate::fs::ext4;
 use crate::image::{output, source};
 use crate::problem::{Problem, Problems, Usage};
+use serde::Serialize;
 use std::borrow::Cow;
 use std::error::Error;
 use std::io;
@@ -40,8 +41,29 @@ pub fn problems(error: &anyhow::Error) -> Vec<Problem> {
     problems.into_iter().map(whole).collect()
 }
 
-/// The object that standard output gets with `--json`: `errors`, each with `message` and, where
-/// there is one, `hint`; and `exit-code`.
+/// What standard output gets with `--json` from a command that failed.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Failure {
+    /// The problems, in the order of the messages on standard error.
+    errors: Vec<FailureProblem>,
+    /// The exit code: 2 for a wrong command line, else 1.
+    exit_code: u8,
+}
+
+/// A problem that made a command fail.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct FailureProblem {
+    /// What is wrong.
+    message: String,
+    /// The way out, if one is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+/// The object that standard output gets with `--json` for `error`.
 #[must_use]
 pub fn json(error: &anyhow::Error) -> String {
     object(problems(error), exit_code(error))
@@ -49,15 +71,16 @@ pub fn json(error: &anyhow::Error) -> String {
 
 /// The object of [`json`] for `problems`.
 pub(super) fn object(problems: Vec<Problem>, exit_code: u8) -> String {
-    let errors = problems.into_iter().map(|problem| {
-        let mut object = serde_json::Map::new();
-        object.insert("message".to_owned(), problem.message.into());
-        object.extend(problem.hint.map(|hint| ("hint".to_owned(), hint.into())));
-        serde_json::Value::Object(object)
+    let errors = problems.into_iter().map(|problem| FailureProblem {
+        message: problem.message,
+        hint: problem.hint,
     });
-    let errors: Vec<serde_json::Value> = errors.collect();
-    let object = serde_json::json!({ "errors": errors, "exit-code": exit_code });
-    format!("{object:#}\n")
+    let failure = Failure {
+        errors: errors.collect(),
+        exit_code,
+    };
+    let text = serde_json::to_string_pretty(&failure).unwrap_or_default();
+    format!("{text}\n")
 }
 
 /// The error with the place of each key that its messages name, if a file of the user sets it: a

@@ -27,6 +27,8 @@ mod new_file;
 mod picture;
 mod plan;
 mod progress;
+#[cfg(test)]
+mod schema_tests;
 mod terminal;
 mod verify;
 

@@ -118,8 +118,11 @@ fn artifact(path: &Path) -> anyhow::Result<Source> {
 
 /// The output of `--json`.
 #[derive(Serialize)]
-struct JsonOutput<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct JsonOutput<'a> {
+    /// Whether there is no finding of the severity `error`.
     good: bool,
+    /// The length of the disk (bytes).
     size: u64,
     #[serde(flatten)]
     outcome: &'a Outcome,

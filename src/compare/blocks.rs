@@ -10,6 +10,7 @@ pub(super) const BLOCK: usize = 4096;
 
 /// How many blocks of two filesystems differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Blocks {
     /// Blocks of 4096 bytes that differ.
     pub different: u64,

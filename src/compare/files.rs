@@ -9,6 +9,7 @@ use std::io;
 
 /// In what way a path differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Sort {
     /// It is in the second filesystem only.
@@ -33,6 +34,7 @@ impl Sort {
 
 /// A path that differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FileChange {
     /// The path, from `/`.
     pub path: String,
@@ -76,6 +78,7 @@ impl FileChange {
 
 /// The files of two filesystems.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Files {
     /// The paths that differ, parents before children.
     pub changes: Vec<FileChange>,

@@ -41,6 +41,7 @@ pub struct Depth {
 
 /// The differences between two files with filesystems.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Comparison {
     /// The first file.
     pub old: Side,
@@ -57,6 +58,7 @@ pub struct Comparison {
 
 /// One of the two files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Side {
     /// What it is.
     pub form: String,
@@ -69,6 +71,7 @@ pub struct Side {
 
 /// A partition that differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PartitionChange {
     /// Its number in the partition table.
     pub number: u32,
@@ -80,6 +83,7 @@ pub struct PartitionChange {
 
 /// Two filesystems that are for the same.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FilesystemChange {
     /// What they are for, or the number of their partition.
     pub name: String,

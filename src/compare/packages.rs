@@ -11,12 +11,13 @@ const MAX: u64 = 256 << 20;
 
 /// A package that differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PackageChange {
     /// Its name, with its architecture where it is not the only one of that name.
     pub name: String,
-    /// Its version in the first filesystem; `None` if it is not installed there.
+    /// Its version in the first filesystem; none if it is not installed there.
     pub old: Option<String>,
-    /// Its version in the second filesystem; `None` if it is not installed there.
+    /// Its version in the second filesystem; none if it is not installed there.
     pub new: Option<String>,
     /// Whether the second version is lower than the first.
     pub downgrade: bool,

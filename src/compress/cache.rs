@@ -37,6 +37,7 @@ const OTHERS_WRITE: u32 = 0o022;
 
 /// What a run took from its cache and added to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CacheUsage {
     /// Frames that were there.
     pub reused_frames: u64,

@@ -48,8 +48,34 @@ pub fn manual() -> String {
     let mut out = INTRODUCTION.to_owned();
     let names: Vec<String> = boards().map(|name| format!("`{name}`")).collect();
     let _ = writeln!(out, "\nThe built-in boards are {}.", names.join(", "));
+    out.push_str("\n## All keys\n\n| table | keys |\n| --- | --- |\n");
+    contents("", &Config::keys(), &mut out);
     manual_table("", &Config::keys(), &mut out);
     out
+}
+
+/// A row for each table, with links to what the manual says of it and of its keys.
+fn contents(at: &str, keys: &[Key], out: &mut String) {
+    // The name of a heading has no punctuation.
+    let link = |name: &str, path: &str| format!("[`{name}`](#{})", path.replace('.', ""));
+    let is_table = |key: &&Key| matches!(key.shape, Shape::Table(..) | Shape::Tables(..));
+    let plain = keys.iter().filter(|key| !is_table(key));
+    let plain: Vec<String> = plain
+        .map(|key| link(&key.name, &join(at, &key.name)))
+        .collect();
+    if !plain.is_empty() {
+        let table = if at.is_empty() {
+            String::new()
+        } else {
+            link(at, at)
+        };
+        let _ = writeln!(out, "| {table} | {} |", plain.join(", "));
+    }
+    for key in keys {
+        if let Shape::Table(_, below) | Shape::Tables(_, below) = &key.shape {
+            contents(&join(at, &key.name), below, out);
+        }
+    }
 }
 
 fn manual_table(at: &str, keys: &[Key], out: &mut String) {

@@ -5,12 +5,13 @@ use serde::Serialize;
 
 /// A partition of the golden image; offsets and sizes in bytes.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct GoldenPartitionRecord {
     /// The number in its table, from 1.
     pub number: u32,
     /// The offset of the first byte.
     pub start: u64,
-    /// The length.
+    /// The length (bytes).
     pub size: u64,
     /// The type: a GUID, or the type byte of an MBR.
     #[serde(rename = "type")]
@@ -46,6 +47,7 @@ pub struct GoldenPartitionRecord {
 
 /// A mount of a partition.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MountRecord {
     /// The mount point; `none` for swap space.
     pub dir: String,
@@ -55,6 +57,7 @@ pub struct MountRecord {
 
 /// Bytes of the golden image outside its partitions and its table that are not all zero.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AreaRecord {
     /// The offset of the first byte.
     pub start: u64,

@@ -507,7 +507,7 @@ mod tests {
             only_root: true,
             ..parts()
         };
-        assert_eq!(holes(only_root, 0), [2 * MIB..end_a]);
+        assert_eq!(holes(only_root, 0), Vec::from_iter([2 * MIB..end_a]));
     }
 
     #[test]

@@ -41,6 +41,7 @@ pub fn read_record(path: &Path) -> Result<serde_json::Value> {
 
 /// The record of one conversion.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Record {
     /// The version of the format.
     pub format: u32,
@@ -85,6 +86,7 @@ pub struct Record {
 
 /// The golden image that was converted.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct InputRecord {
     /// Its file name, without directories.
     pub file: String,
@@ -118,6 +120,7 @@ pub struct InputRecord {
 
 /// The new disk.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DiskRecord {
     /// The kind of partition table: `gpt` or `mbr`.
     pub table: String,
@@ -132,6 +135,7 @@ pub struct DiskRecord {
 
 /// Bytes outside the partitions.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RawRecord {
     /// The offset of the first one (bytes).
     pub offset: u64,
@@ -145,6 +149,7 @@ pub struct RawRecord {
 
 /// A partition; offsets and sizes in bytes.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PartitionRecord {
     /// The number in the table, from 1.
     pub number: u32,
@@ -190,6 +195,7 @@ impl UpdateFacts {
 
 /// The identities that all releases of a family share.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FamilyRecord {
     /// The device type that identities derive from.
     pub device_type: String,
@@ -201,7 +207,7 @@ pub struct FamilyRecord {
     pub slot_size: u64,
     /// The mount point of the boot partition.
     pub boot_mount: String,
-    /// The boot loader: `grub-efi` or `u-boot`.
+    /// The boot loader: `grub-efi`, `u-boot` or `rpi-tryboot`.
     pub boot_loader: String,
     /// The copies of its environment: paths on the boot partition, or disk, offset and size.
     pub environment: Vec<String>,
@@ -218,6 +224,7 @@ pub struct FamilyRecord {
 
 /// The root filesystem of the release.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RootRecord {
     /// Its length (bytes).
     pub size: u64,
@@ -234,8 +241,9 @@ pub struct RootRecord {
 
 /// How the device boots.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct BootRecord {
-    /// The boot loader: `grub-efi` or `u-boot`.
+    /// The boot loader: `grub-efi`, `u-boot` or `rpi-tryboot`.
     pub loader: String,
     /// The origin of its program.
     pub program: String,
@@ -249,6 +257,7 @@ pub struct BootRecord {
 
 /// A Debian package that the conversion installed.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PackageRecord {
     /// The field `Package`.
     pub name: String,
@@ -388,6 +397,7 @@ impl From<&InstalledPackage> for PackageRecord {
 
 /// A file that the conversion published.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OutputRecord {
     /// `image`, `bmap`, `artifact`, `rootfs`, `places`, `cyclonedx`, `spdx`, `provenance`, `idp`,
     /// `imager`, or `hook` for files that hooks staged.

@@ -9,6 +9,7 @@ const NAMED: usize = 5;
 
 /// A place, and what is there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Evidence {
     /// The path of the file on the device, with `:LINE` where a line matters; empty: there is no
     /// file.
@@ -19,6 +20,7 @@ pub struct Evidence {
 
 /// Something that the owner of an image should know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Finding {
     /// How bad it is.
     pub severity: Severity,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 /// One path that differs from the golden image, for the report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NetChange {
     /// `root`, `boot` or `data`.
     pub filesystem: &'static str,

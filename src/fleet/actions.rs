@@ -37,6 +37,7 @@ pub struct ActionOptions<'a> {
 
 /// The actions of a fleet.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ActionList {
     /// The version of the format.
     pub format: u32,
@@ -46,6 +47,7 @@ pub struct ActionList {
 
 /// The conversion of one target.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Action {
     /// The name of the target.
     pub target: String,
@@ -86,6 +88,7 @@ impl Action {
 
 /// What is at a path of the directory of an action.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Input {
     /// A regular file.

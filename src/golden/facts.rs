@@ -8,6 +8,7 @@ use serde::Serialize;
 
 /// The fields of `os-release(5)` that are used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OsRelease {
     /// `ID`, such as `debian`; empty if missing.
     pub id: String,
@@ -21,6 +22,7 @@ pub struct OsRelease {
 
 /// A kernel in `/boot`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Kernel {
     /// The part of its name after `vmlinuz-`.
     pub version: String,
@@ -32,6 +34,7 @@ pub struct Kernel {
 
 /// Facts about the system in a root filesystem.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Facts {
     /// From the ELF header of `/bin/sh`.
     pub architecture: Option<Architecture>,

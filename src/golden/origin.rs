@@ -10,6 +10,7 @@ use serde::Serialize;
 
 /// Firmware that can start an image, and the evidence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Start {
     /// The firmware that finds something to start.
     pub firmware: Firmware,
@@ -22,6 +23,7 @@ pub struct Start {
 
 /// The tool that built the image, the board it was built for, and the firmware that starts it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Origin {
     /// The maker's name for its images, such as `Raspberry Pi OS`; `None` if unknown.
     pub maker: Option<String>,

@@ -22,6 +22,7 @@ const HEADER: &str = "\
 
 /// A lock file.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LockFile {
     /// The version of the format.
@@ -42,6 +43,7 @@ pub struct LockFile {
 
 /// A repository when the packages were chosen.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LockedRepository {
     /// The part before `dists`.
@@ -61,6 +63,7 @@ pub struct LockedRepository {
 
 /// A package to install.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LockedPackage {
     /// Its name.

@@ -25,6 +25,7 @@ pub struct LockRequest {
 
 /// The keys of the configuration that a lock file depends on.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RequestRecord {
     /// `client.bundle`

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 /// How the device refers to partitions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Naming {
     /// By PARTUUID, whatever the kind of disk.
@@ -18,6 +19,7 @@ pub enum Naming {
 
 /// The four partitions by their role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Firmware and boot loader.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// When a hook runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// Before the edits: what it stages is integrated.
@@ -40,6 +41,7 @@ impl Stage {
 
 /// A hook of the conversion.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Hook {
     /// The point of the conversion at which it runs.
     pub stage: Stage,

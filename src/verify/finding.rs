@@ -7,6 +7,7 @@ use std::fmt;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Worth knowing; nothing is wrong.
@@ -29,6 +30,7 @@ impl fmt::Display for Severity {
 
 /// The location of a finding; fields that do not apply are absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Location {
     /// The number of the partition, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,6 +129,7 @@ impl fmt::Display for Location {
 
 /// One fault that a check found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Finding {
     /// Whether the image can be shipped.
     pub severity: Severity,
@@ -163,6 +166,7 @@ impl fmt::Display for Finding {
 
 /// A group of checks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CheckGroup {
     /// The subject of the checks, such as `ext4 on partition 2`.
     pub name: String,
@@ -292,6 +296,7 @@ impl Log {
 
 /// The outcome of all checks.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Outcome {
     /// The faults, the worst first.
     pub findings: Vec<Finding>,

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 /// What was done with a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Treatment {
     /// It stays as it is.
@@ -35,6 +36,7 @@ impl Treatment {
 
 /// A reference of the golden system to a device or mount point, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Row {
     /// The path of the file on the device, absolute.
     pub file: String,

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 /// A note or a warning about what a start runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct StartupNote {
     /// The path of the file on the device, absolute.
     pub file: String,

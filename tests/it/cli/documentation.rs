@@ -113,3 +113,32 @@ fn the_manual_is_up_to_date() {
         "docs/manual.md differs from the definitions; run the tests with GOLDSMITH_BLESS=1"
     );
 }
+
+#[test]
+fn configurations_of_the_pages_are_accepted() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let scratch = crate::support::scratch();
+    let dir = scratch.path();
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for entry in fs::read_dir(docs).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|kind| kind != "md") {
+            continue;
+        }
+        let page = fs::read_to_string(&path).unwrap();
+        for block in page.split("```toml\n").skip(1) {
+            let text = block.split("```").next().unwrap();
+            // A fleet is a file of another kind.
+            if text.contains("[all]\n") || text.contains("[all] ") {
+                continue;
+            }
+            seen += 1;
+            super::config::write(dir, &[("device.toml", text)]);
+            if let Err(error) = super::config::load_in(dir, &["device.toml"], &[]) {
+                wrong.push(format!("{}: {error}\n{text}", path.display()));
+            }
+        }
+    }
+    assert!(seen > 25, "only {seen} configurations were found");
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}

@@ -219,8 +219,8 @@ fn a_release_is_published_by_somebody() {
     );
     for (tagged, variables) in [
         (true, &[][..]),
-        (false, &[("MAINTAINER", "somebody")]),
-        (false, &[somebody, ("HOMEPAGE", "b.example")]),
+        (false, &[("MAINTAINER", "somebody")][..]),
+        (false, &[somebody, ("HOMEPAGE", "b.example")][..]),
     ] {
         let refused = publisher(tagged, variables);
         let said = String::from_utf8(refused.stderr).unwrap();

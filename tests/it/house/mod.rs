@@ -3,6 +3,7 @@
 pub(crate) mod arrows;
 mod lengths;
 mod pages;
+mod pictures;
 mod source;
 mod troubles;
 mod uses;

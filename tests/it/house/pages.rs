@@ -270,6 +270,41 @@ fn configurations_of_the_pages_are_toml() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
+/// The rows of tables of a page that have another number of cells than the head, by their lines.
+fn uneven(page: &str) -> Vec<usize> {
+    let (mut out, mut head, mut code) = (Vec::new(), None, false);
+    for (at, line) in page.lines().enumerate() {
+        let line = line.trim();
+        code ^= line.starts_with("```");
+        if code || !line.starts_with('|') {
+            head = None;
+            continue;
+        }
+        let bars = line.matches('|').count() - line.matches("\\|").count();
+        if *head.get_or_insert(bars) != bars {
+            out.push(at + 1);
+        }
+    }
+    out
+}
+
+#[test]
+fn tables_have_no_row_with_more_or_less_cells() {
+    assert_eq!(
+        uneven("| a | b |\n| --- | --- |\n| `x | y` | z |\n| `x \\| y` | z |\n"),
+        [3]
+    );
+    let mut wrong = Vec::new();
+    for (path, page) in pages() {
+        wrong.extend(uneven(&page).iter().map(|line| format!("{path}:{line}")));
+    }
+    assert!(
+        wrong.is_empty(),
+        "a bar in a cell, or a cell too few:\n{}",
+        wrong.join("\n")
+    );
+}
+
 #[test]
 fn the_book_has_every_page() {
     let summary = fs::read_to_string(top().join("docs/SUMMARY.md")).unwrap();

@@ -84,7 +84,14 @@ fn shown(text: &str) -> String {
     }
     out += &rest.replace("}}", "}");
     let words: Vec<&str> = out.split_whitespace().collect();
-    words.join(" ").replace('|', "\\|").replace('<', "&lt;")
+    let text = words.join(" ").replace('|', "\\|");
+    // In a span of code, every character stands for itself.
+    let parts = text.split('`').enumerate();
+    let parts = parts.map(|(at, part)| match at % 2 {
+        0 => part.replace('<', "&lt;"),
+        _ => part.to_owned(),
+    });
+    parts.collect::<Vec<_>>().join("`")
 }
 
 /// The findings of `verify`: each code with what it says.
