@@ -106,7 +106,7 @@ class Book:
             return f'{attribute}="{here if file else ""}{"#" + anchor if anchor else ""}"'
         if not full.exists():
             self.wrong.append(f"{page}: {target}")
-        if attribute == "src":
+        if attribute == "src" or inside.startswith("schemas/"):
             return found[0]
         return f'title="{html.escape(os.path.relpath(full, TOP))} in the source"'
 
@@ -144,6 +144,7 @@ class Book:
             )
         for picture in DOCS.glob("*.svg"):
             shutil.copy(picture, output)
+        shutil.copytree(DOCS / "schemas", output / "schemas", dirs_exist_ok=True)
         first = next(iter(self.pages)).removesuffix(".md")
         shutil.copy(output / f"{first}.html", output / "index.html")
 

@@ -11,6 +11,10 @@ use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long QEMU has to make a processor and to end.
+const PROBE: Duration = Duration::from_secs(10);
 
 /// The firmware of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,13 +180,24 @@ impl Machine {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        command.spawn().is_ok_and(|mut child| {
-            let asked = child
-                .stdin
-                .take()
-                .map(|mut stdin| stdin.write_all(b"quit\n"));
-            asked.is_some() && child.wait().is_ok_and(|status| status.success())
-        })
+        let Ok(mut child) = command.spawn() else {
+            return false;
+        };
+        if let Some(mut stdin) = child.stdin.take() {
+            // A QEMU that has ended reads nothing.
+            let _ = stdin.write_all(b"quit\n");
+        }
+        let begin = Instant::now();
+        loop {
+            match child.try_wait() {
+                Ok(Some(status)) => return status.success(),
+                Ok(None) if begin.elapsed() < PROBE => std::thread::sleep(PROBE / 500),
+                _ => break,
+            }
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+        false
     }
 
     /// The files of the firmware: its code and its first variables, or U-Boot; none for a BIOS.

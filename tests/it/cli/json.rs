@@ -79,7 +79,7 @@ fn machine(at: &Path, words: &str) -> Value {
     for (name, script) in [
         (
             "qemu-system-x86_64",
-            format!("printf '{words}'; exec sleep 2"),
+            format!("case \" $* \" in *\" -S \"*) exit 1 ;; esac\nprintf '{words}'; exec sleep 2"),
         ),
         ("qemu-img", "for last; do :; done; : >\"$last\"".to_owned()),
     ] {
