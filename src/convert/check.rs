@@ -75,10 +75,11 @@ pub(super) fn check(
 }
 
 /// Reads the image back: each byte is compared with what was to be written, as those of the
-/// `artifact` were, whose digest that gave; and an image that is not a stream is opened with the readers, which are independent of the writers. With
-/// `planned`, the disk as planned, all checks of `verify` run too: on the image, or on the planned
-/// disk if the image is a stream or there is none. They ran on that before it was written: if what
-/// they read was written, only those run again that depend on the checksum of the root filesystem.
+/// `artifact` were, whose digest that gave; and an image that is not a stream is opened with the
+/// readers, which are independent of the writers. With `planned`, the disk as planned, all checks
+/// of `verify` run too: on the image, or on the planned disk if the image is a stream or there is
+/// none. They ran on that before it was written: if what they read was written, only those run
+/// again that depend on the checksum of the root filesystem.
 ///
 /// # Errors
 /// A [`Problem`] that names the first difference from the plan; all errors of the verification as

@@ -9,6 +9,7 @@ use crate::compress::cache::Cache;
 use crate::compress::chunker::Chunk;
 use crate::compress::parallel::{CompressFn, CompressedChunk, ParallelCompressor};
 use crate::compress::pool::Buffer;
+use crate::convert::disk_parts::DiskParts;
 use crate::convert::frame_stream::{FrameStream, StreamInput, StreamPosition};
 use crate::convert::judged::Judged;
 use crate::convert::outputs::{Outputs, Pending};
@@ -16,8 +17,7 @@ use crate::convert::write_log::WriteLog;
 use crate::digest::Digest;
 use crate::image::output::container::{self, Container, MirroredRange};
 use crate::image::output::sparse_file::{copy_sparse, write_content, write_sparse};
-use crate::image::output::{BlockMap, KnownDigests, MappedRange, RangeHasher, range_digests};
-use crate::plan::layout::Layout;
+use crate::image::output::{BlockMap, KnownDigests, RangeHasher};
 use crate::report::Report;
 use crate::stream::{ChunkLengths, Codec, Compression, Content, ReadAt};
 use anyhow::{Context, Result};
@@ -36,21 +36,6 @@ pub(crate) fn common_chunk_lengths(codecs: &[Codec]) -> ChunkLengths {
         .map(|codec| codec.kind().chunk_lengths())
         .max()
         .unwrap_or_else(|| Compression::None.chunk_lengths())
-}
-
-/// The parts of the disk image that are known before the root filesystem is read.
-pub(crate) struct DiskParts<'a> {
-    /// Offsets of all partitions.
-    pub(crate) layout: Layout,
-    /// Offsets and bytes of the partition tables and of all else outside the partitions, in
-    /// ascending order.
-    pub(crate) unpartitioned: &'a [(u64, Vec<u8>)],
-    /// The boot filesystem.
-    pub(crate) boot: &'a Content,
-    /// The root filesystem, not padded to the length of its slot.
-    pub(crate) root: &'a Content,
-    /// Whether slot B gets a copy of the root filesystem.
-    pub(crate) copy_to_b: bool,
 }
 
 /// The format of the disk image.
@@ -132,63 +117,6 @@ pub(crate) struct HashedPayload {
     pub(crate) first_frame: u64,
     /// Length of the last frame, which contains what follows the root filesystem (bytes).
     pub(crate) last_frame: u64,
-}
-
-impl DiskParts<'_> {
-    /// The whole disk; slot B consists of the same runs as slot A.
-    pub(crate) fn content(&self, data: &Content) -> Content {
-        let layout = &self.layout;
-        let mut disk = Content::hole(0);
-        self.push_unpartitioned(&mut disk, 0..layout.boot.start);
-        disk.push_content(layout.boot.start, self.boot);
-        disk.push_content(layout.root_a.start, self.root);
-        if self.copy_to_b {
-            disk.push_content(layout.root_b.start, self.root);
-        }
-        disk.push_content(layout.data.start, data);
-        self.push_unpartitioned(&mut disk, layout.data.end()..layout.total);
-        disk.set_len(layout.total);
-        disk
-    }
-
-    /// Appends to `disk`, which ends at or before `range`, the bytes outside the partitions that
-    /// begin within `range`.
-    fn push_unpartitioned(&self, disk: &mut Content, range: Range<u64>) {
-        for (offset, bytes) in self
-            .unpartitioned
-            .iter()
-            .filter(|(offset, _)| range.contains(offset))
-        {
-            disk.push_bytes(*offset, bytes.clone());
-        }
-    }
-
-    /// The block map; `root` holds the digests of the root filesystem from its one pass.
-    fn block_map(&self, root: &[MappedRange], data: &Content) -> io::Result<BlockMap> {
-        let layout = &self.layout;
-        let mut tables = Content::hole(layout.total);
-        self.push_unpartitioned(&mut tables, 0..layout.total);
-        let slot_b = if self.copy_to_b { root } else { &[] };
-        let (boot, data) = (range_digests(self.boot)?, range_digests(data)?);
-        let parts = [
-            (layout.boot.start, &boot[..]),
-            (layout.root_a.start, root),
-            (layout.root_b.start, slot_b),
-            (layout.data.start, &data),
-        ];
-        let mut ranges = range_digests(&tables)?;
-        for (start, part) in parts {
-            ranges.extend(part.iter().map(|mapped| MappedRange {
-                bytes: start + mapped.bytes.start..start + mapped.bytes.end,
-                sha256: mapped.sha256,
-            }));
-        }
-        ranges.sort_unstable_by_key(|mapped| mapped.bytes.start);
-        Ok(BlockMap {
-            size: layout.total,
-            ranges,
-        })
-    }
 }
 
 /// Everything but the Artifact that the pass over the root filesystem writes.

@@ -2,9 +2,9 @@
 //!
 //! The disk that is judged is made of runs of files: of the golden image, of overlays. Each of them
 //! may change between being judged and being written, and only what was judged may be published.
-//! [`WatchedDisk`] therefore remembers a checksum of everything that the checks read, and where they
-//! were told of holes, which they do not read. Every chunk that goes into an output is compared with
-//! that. The judgement then holds for what was written, and need not be repeated.
+//! [`WatchedDisk`] therefore remembers a checksum of everything that the checks read, and where
+//! they were told of holes, which they do not read. Every chunk that goes into an output is
+//! compared with that. The judgement then holds for what was written, and need not be repeated.
 
 use crate::bytes::is_zero;
 use crate::compress::chunker::Chunk;

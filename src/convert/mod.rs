@@ -4,6 +4,7 @@
 
 mod bills;
 mod check;
+mod disk_parts;
 mod emit;
 mod frame_stream;
 pub mod golden_record;

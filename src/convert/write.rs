@@ -1,8 +1,7 @@
 //! Writes the results of a conversion, under temporary names.
 
-use super::emit::{
-    DiskParts, Emission, OutputFormat, OutputNames, WrittenOutputs, common_chunk_lengths,
-};
+use super::disk_parts::DiskParts;
+use super::emit::{Emission, OutputFormat, OutputNames, WrittenOutputs, common_chunk_lengths};
 use super::layout::Images;
 use super::outputs::Outputs;
 use super::{Prepared, Request};

@@ -5,7 +5,6 @@ use super::request::{InstallRequest, Journal};
 use crate::deb::{DebLimits, Package, PackageFacts};
 use crate::digest;
 use crate::problem::Problem;
-use crate::side_by_side;
 use crate::stream::Source;
 use std::collections::BTreeSet;
 
@@ -113,11 +112,9 @@ pub(super) fn read_all(
     journal: &mut Journal,
 ) -> Vec<Incoming> {
     let mut out = Vec::new();
-    // Decompressing them takes longest.
-    let packages = side_by_side::map(&request.debs, |(_, source)| ReadPackage::new(source));
-    for ((path, _), package) in request.debs.iter().zip(packages) {
+    for (path, source) in &request.debs {
         let file = path.display().to_string();
-        match package.and_then(|package| incoming(&file, package, database)) {
+        match read(&file, source, database) {
             Ok(incoming) if incoming.is_installed(database) => {
                 journal.note(format!(
                     "{} {} is in the image already",
@@ -134,26 +131,8 @@ pub(super) fn read_all(
     out
 }
 
-/// A package as it is in its file.
-struct ReadPackage {
-    package: Package,
-    sha256: String,
-}
-
-impl ReadPackage {
-    fn new(source: &Source) -> Result<Self, String> {
-        Ok(Self {
-            package: Package::read(source, DebLimits::default()).map_err(|e| e.to_string())?,
-            sha256: digest::sha256(&**source)
-                .map(|sum| digest::hex(&sum))
-                .map_err(|e| e.to_string())?,
-        })
-    }
-}
-
-/// A package from this file, with what is installed of it.
-fn incoming(file: &str, read: ReadPackage, database: &Database) -> Result<Incoming, String> {
-    let ReadPackage { package, sha256 } = read;
+fn read(file: &str, source: &Source, database: &Database) -> Result<Incoming, String> {
+    let package = Package::read(source, DebLimits::default()).map_err(|e| e.to_string())?;
     let facts = PackageFacts::read(&package.control)?;
     let stanza = database.old(&facts);
     let installed = stanza
@@ -168,7 +147,9 @@ fn incoming(file: &str, read: ReadPackage, database: &Database) -> Result<Incomi
     });
     Ok(Incoming {
         file: file.to_owned(),
-        sha256,
+        sha256: digest::sha256(&**source)
+            .map(|sum| digest::hex(&sum))
+            .map_err(|e| e.to_string())?,
         package,
         facts,
         configured: installed.clone().or(left),

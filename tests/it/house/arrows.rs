@@ -95,10 +95,7 @@ const MAP: &[(&str, &str)] = &[
         "boot/common golden platform problem stream tree units",
     ),
     ("boot", "boot/grub boot/tryboot boot/uboot problem tree"),
-    (
-        "dpkg",
-        "deb digest problem shell side_by_side stamp stream tree",
-    ),
+    ("dpkg", "deb digest problem shell stamp stream tree"),
     (
         "edit",
         "boot boot/common bundle digest dpkg golden keyfile nearest pattern plan platform problem shell stamp \
