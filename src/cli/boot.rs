@@ -1,6 +1,6 @@
 //! `goldsmith boot`: an image in QEMU.
 
-use super::boot_check::{self, Demands};
+use super::boot_check::{self, CheckArgs, Demands};
 use super::input::ContentArgs;
 use super::{new_file, print, progress};
 use crate::emulate::{self, Computer, DiskFormat, Machine, Settings, Verdict};
@@ -54,13 +54,13 @@ pub(super) struct BootArgs {
     processors: u32,
     /// QEMU's accelerator, as in tcg [default: kvm if it works, otherwise tcg]
     #[arg(long, value_name = "NAME")]
-    pub(super) accelerator: Option<String>,
+    accelerator: Option<String>,
     /// With --check: an Artifact that the system installs, commits and rolls back
     #[arg(long, value_name = "ARTIFACT", requires = "check")]
-    pub(super) update: Option<PathBuf>,
+    update: Option<PathBuf>,
     /// With --check: rules in TOML: files, packages, sizes, units, commands
     #[arg(long, value_name = "FILE", requires = "check")]
-    pub(super) rules: Option<PathBuf>,
+    rules: Option<PathBuf>,
     /// With --check: how long a start may take (seconds); writing an update may take three times
     /// as long
     #[arg(
@@ -69,17 +69,17 @@ pub(super) struct BootArgs {
         default_value = "600",
         requires = "check"
     )]
-    pub(super) timeout: u64,
+    timeout: u64,
     /// With --check: a new file for all that the serial line says
     #[arg(long, value_name = "FILE", requires = "check")]
     log: Option<PathBuf>,
     /// With --check: print one JSON object
     #[arg(long, requires = "check")]
-    pub(super) json: bool,
+    json: bool,
     #[command(flatten)]
-    pub(super) input: ContentArgs,
+    input: ContentArgs,
     /// Disk image: raw, compressed, qcow2, or a block device
-    pub(super) image: PathBuf,
+    image: PathBuf,
 }
 
 fn forward(text: &str) -> Result<(u16, u16), String> {
@@ -93,7 +93,14 @@ pub(super) fn run(args: &BootArgs) -> anyhow::Result<ExitCode> {
     if let Some(path) = &args.log {
         new_file::check(path, ANOTHER)?;
     }
-    let demands = Demands::read(args)?;
+    let check = CheckArgs {
+        update: args.update.as_deref(),
+        rules: args.rules.as_deref(),
+        limit: Duration::from_secs(args.timeout),
+        json: args.json,
+        input: &args.input,
+    };
+    let demands = Demands::read(check)?;
     let report = progress::report(true);
     let opened = args.input.open(&args.image, &*report)?;
     let machine = Machine::of(&opened, args.secure_boot)?;
@@ -136,7 +143,11 @@ pub(super) fn run(args: &BootArgs) -> anyhow::Result<ExitCode> {
     let mut computer = Computer::new(machine, disk, &settings)?;
     drop(report);
     let notes = progress::report(args.json);
-    notes.note(&machine.described());
+    let speed = match computer.is_fast() {
+        true => "",
+        false => ", without KVM: a start takes 1 to 3 minutes",
+    };
+    notes.note(&format!("{}{speed}", machine.described()));
     drop(notes);
     if !args.check {
         return Ok(match computer.run()? {
@@ -151,9 +162,9 @@ pub(super) fn run(args: &BootArgs) -> anyhow::Result<ExitCode> {
         None => Box::new(io::sink()),
     };
     if demands.have_steps() {
-        return boot_check::run(args, &demands, &opened, (&mut computer, ssh), &mut *log);
+        return boot_check::run(check, &demands, &opened, (&mut computer, ssh), &mut *log);
     }
-    let verdict = emulate::watch(&computer, Duration::from_secs(args.timeout), ssh, &mut *log)?;
+    let verdict = emulate::watch(&computer, check.limit, ssh, &mut *log)?;
     said(args.json, &verdict)
 }
 

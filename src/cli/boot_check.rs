@@ -1,6 +1,6 @@
 //! `goldsmith boot --check` with an update or rules: a verdict for each step.
 
-use super::boot::BootArgs;
+use super::input::ContentArgs;
 use super::{print, progress};
 use crate::emulate::{self, Computer, Driven, Life, Step, StepVerdict};
 use crate::fs::ext4;
@@ -12,11 +12,27 @@ use crate::volume::{Opened, Role};
 use anyhow::Context as _;
 use serde::Serialize;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// The largest file of rules (bytes).
 const MOST: u64 = 1 << 20;
+
+/// The arguments of `boot` that matter here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CheckArgs<'a> {
+    /// The Artifact that is installed.
+    pub(super) update: Option<&'a Path>,
+    /// The file of rules.
+    pub(super) rules: Option<&'a Path>,
+    /// How long a start may take.
+    pub(super) limit: Duration,
+    /// Whether one JSON object is printed.
+    pub(super) json: bool,
+    /// How the Artifact is opened.
+    pub(super) input: &'a ContentArgs,
+}
 
 /// What the image must do and have besides starting.
 #[derive(Debug)]
@@ -27,8 +43,8 @@ pub(super) struct Demands {
 
 impl Demands {
     /// Reads the rules and opens the Artifact.
-    pub(super) fn read(args: &BootArgs) -> anyhow::Result<Self> {
-        let rules = match &args.rules {
+    pub(super) fn read(args: CheckArgs<'_>) -> anyhow::Result<Self> {
+        let rules = match args.rules {
             None => Rules::default(),
             Some(path) => {
                 let shown = path.display().to_string();
@@ -41,11 +57,11 @@ impl Demands {
             }
         };
         let report = progress::report(true);
-        let update = args.update.as_ref();
-        let update = update
+        let update = args
+            .update
             .map(|path| args.input.open(path, &*report))
             .transpose()?;
-        if let (Some(path), Some(None)) = (&args.update, update.as_ref().map(|one| &one.release)) {
+        if let (Some(path), Some(None)) = (args.update, update.as_ref().map(|one| &one.release)) {
             let problem = Problem::new(format!("{} is not an Artifact", path.display()));
             return Err(Usage::from(problem.hint("give the .mender file to --update")).into());
         }
@@ -84,7 +100,7 @@ struct SaidStep<'a> {
 
 /// Checks rules that files answer, then leads the life of the device, and tells each step.
 pub(super) fn run(
-    args: &BootArgs,
+    args: CheckArgs<'_>,
     demands: &Demands,
     image: &Opened,
     (computer, ssh): (&mut Computer, Option<u16>),
@@ -96,18 +112,13 @@ pub(super) fn run(
         true => Some(Driven::new(computer, image, update)?),
         false => None,
     };
-    if let Some(path) = &args.update {
+    if let Some(path) = args.update {
         computer.insert_artifact(path)?;
     }
-    let notes = progress::report(args.json);
-    if !computer.is_fast() {
-        let whole = match update {
-            Some(_) => "; with an update, the check takes 15 to 40 minutes",
-            None => "",
-        };
-        notes.note(&format!("without KVM, a start takes 1 to 3 minutes{whole}"));
+    if update.is_some() && !computer.is_fast() {
+        let notes = progress::report(args.json);
+        notes.note("without KVM, the check with an update takes 15 to 40 minutes");
     }
-    drop(notes);
     let mut steps: Vec<Step> = Vec::new();
     let mut written = Ok(());
     let mut tell = |step: &Step| {
@@ -119,7 +130,7 @@ pub(super) fn run(
     for step in &judge_still(args, demands, image)? {
         tell(step);
     }
-    let limit = Duration::from_secs(args.timeout);
+    let limit = args.limit;
     match &driven {
         Some(driven) => {
             let life = Life {
@@ -137,7 +148,11 @@ pub(super) fn run(
 }
 
 /// Holds files and sizes of the image, and of the Artifact, against the rules.
-fn judge_still(args: &BootArgs, demands: &Demands, image: &Opened) -> anyhow::Result<Vec<Step>> {
+fn judge_still(
+    args: CheckArgs<'_>,
+    demands: &Demands,
+    image: &Opened,
+) -> anyhow::Result<Vec<Step>> {
     let mut steps = Vec::new();
     let mut judge = |opened: &Opened, sizes: SizeRules, when: &str| -> anyhow::Result<()> {
         let root = opened
@@ -161,7 +176,7 @@ fn judge_still(args: &BootArgs, demands: &Demands, image: &Opened) -> anyhow::Re
         ..SizeRules::default()
     };
     judge(image, sizes, "")?;
-    if let (Some(opened), Some(path)) = (&demands.update, &args.update) {
+    if let (Some(opened), Some(path)) = (&demands.update, args.update) {
         let file = std::fs::metadata(path).with_context(|| path.display().to_string())?;
         let sizes = SizeRules {
             artifact: Some(file.len()),

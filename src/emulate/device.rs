@@ -12,8 +12,6 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// The longest time for a command that does little.
-const SOON: Duration = Duration::from_secs(120);
 /// How many times longer writing an update may take than a start.
 const WRITING: u32 = 3;
 
@@ -162,7 +160,14 @@ impl Device<'_> {
 
     /// Runs a command that must succeed.
     pub(super) fn must(&mut self, what: &str, command: &str, limit: Duration) -> Outcome<String> {
-        let ended = take!(self.run(command, limit));
+        let ended = match self.run(command, limit)? {
+            Err(failure) if failure.is_slow => {
+                let reason = format!("{what} did not end within {} s", limit.as_secs());
+                return Ok(Err(Failure { reason, ..failure }));
+            }
+            Err(failure) => return Ok(Err(failure)),
+            Ok(ended) => ended,
+        };
         if ended.status != 0 {
             let reason = format!("{what} ended with status {}", ended.status);
             return Ok(Err(Failure::new(reason, ended.lines())));
@@ -174,7 +179,7 @@ impl Device<'_> {
     pub(super) fn slot(&mut self) -> Outcome<u32> {
         let command = "while read -r id parent device root mount rest; do
 echo \"$mount $(cat /sys/dev/block/$device/partition 2>/dev/null)\"; done </proc/self/mountinfo";
-        let text = take!(self.must("reading the mounts", command, SOON));
+        let text = take!(self.must("reading the mounts", command, self.limit));
         let mounted = |line: &str| {
             let (mount, number) = line.split_once(' ')?;
             let number = number.parse().ok()?;
@@ -201,7 +206,7 @@ echo \"$mount $(cat /sys/dev/block/$device/partition 2>/dev/null)\"; done </proc
     /// The units that have failed.
     pub(super) fn failed_units(&mut self) -> Outcome<BTreeSet<String>> {
         let command = "systemctl --failed --plain --no-legend --no-pager";
-        let text = take!(self.must("asking for failed units", command, SOON));
+        let text = take!(self.must("asking for failed units", command, self.limit));
         let names = text
             .lines()
             .filter_map(|line| line.split_whitespace().next());
@@ -218,7 +223,7 @@ echo \"$mount $(cat /sys/dev/block/$device/partition 2>/dev/null)\"; done </proc
         let names: Vec<&str> = new.iter().map(|name| name.as_str()).collect();
         let reason = format!("units failed that had started before: {}", names.join(", "));
         let journal = format!("systemctl status --no-pager --full --lines=8 -- '{first}'");
-        let ended = take!(self.run(&journal, SOON));
+        let ended = take!(self.run(&journal, self.limit));
         Ok(Err(Failure::new(reason, ended.lines())))
     }
 
@@ -230,7 +235,7 @@ echo \"$mount $(cat /sys/dev/block/$device/partition 2>/dev/null)\"; done </proc
     /// The name of the release that the client shows.
     pub(super) fn release(&mut self) -> Outcome<String> {
         let command = Self::client("show-artifact 2>/dev/null");
-        let said = take!(self.must("the client's `show-artifact`", &command, SOON));
+        let said = take!(self.must("the client's `show-artifact`", &command, self.limit));
         Ok(Ok(said
             .lines()
             .last()
@@ -267,7 +272,7 @@ echo \"$mount $(cat /sys/dev/block/$device/partition 2>/dev/null)\"; done </proc
             return Ok(Err(Failure::new("the machine is off", Vec::new())));
         };
         powered.reboot();
-        // The start may be faster this time: what it ends with is no matter.
+        // The start may be faster this time: how it ends does not matter.
         let _ = powered.wait_for_shell(after, self.log)?;
         self.powered = None;
         Ok(Ok(()))
@@ -276,7 +281,7 @@ echo \"$mount $(cat /sys/dev/block/$device/partition 2>/dev/null)\"; done </proc
     /// Has the client commit the update.
     pub(super) fn commit(&mut self) -> Outcome<()> {
         let command = Self::client("commit");
-        take!(self.must("the client's `commit`", &command, SOON));
+        take!(self.must("the client's `commit`", &command, self.limit));
         Ok(Ok(()))
     }
 
@@ -284,7 +289,7 @@ echo \"$mount $(cat /sys/dev/block/$device/partition 2>/dev/null)\"; done </proc
     pub(super) fn judge(&mut self, rules: &Rules) -> Outcome<Vec<Judged>> {
         let mut out = Vec::new();
         for unit in &rules.units {
-            let ended = take!(self.run(&format!("systemctl is-active '{unit}'"), SOON));
+            let ended = take!(self.run(&format!("systemctl is-active '{unit}'"), self.limit));
             out.push(Judged {
                 rule: format!("unit {unit}"),
                 broken: (ended.status != 0).then(|| format!("it is {}", ended.output.trim())),

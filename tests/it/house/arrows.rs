@@ -75,7 +75,7 @@ const MAP: &[(&str, &str)] = &[
          keyfile lock pattern platform problem repository resolve stamp stream tree units",
     ),
     // What a system must have, and whether its files do.
-    ("rules", "golden nearest problem stamp tree units"),
+    ("rules", "golden nearest problem tree units"),
     // A configuration from facts, as one of ours.
     ("init", "config problem units"),
     // Edits: a plan applied to trees.
