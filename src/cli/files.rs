@@ -90,7 +90,7 @@ impl Found {
         let tree = volume.tree()?.ok_or_else(|| {
             Problem::new(format!(
                 "{volume} contains {}, which has no files to read",
-                volume.filesystem.name()
+                volume.filesystem_name()
             ))
         })?;
         Ok((volume, tree))
@@ -169,7 +169,7 @@ impl VolumeRow {
             role: volume.role.map(volume::Role::name),
             name: volume.name.clone(),
             size: volume.len,
-            holds: volume.filesystem.name(),
+            holds: volume.filesystem_name(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `goldsmith flash`: writes an image to a device.
 
+use super::log::LogArgs;
 use super::progress;
 use crate::flash::{FlashImage, FlashTarget};
 use crate::problem::{Problem, Usage};
@@ -32,6 +33,8 @@ pub(super) struct FlashArgs {
     /// Print warnings and errors only
     #[arg(short, long)]
     quiet: bool,
+    #[command(flatten)]
+    pub(super) log: LogArgs,
     /// Disk image: raw, gzip, xz, Zstandard, qcow2 or Android sparse
     #[arg(value_name = "IMAGE")]
     image: PathBuf,

@@ -1,7 +1,8 @@
 //! What the commands that read images share: the arguments of a conversion, and how an image is
 //! opened.
 
-use super::message;
+use super::log::LogArgs;
+use super::{log, message};
 use crate::config::{self, Config};
 use crate::convert::Request;
 pub(super) use crate::convert::read_record;
@@ -73,6 +74,8 @@ pub(super) struct ConversionArgs {
     /// Print warnings and errors only
     #[arg(short, long)]
     pub(super) quiet: bool,
+    #[command(flatten)]
+    pub(super) log: LogArgs,
     /// Golden image: raw, compressed, qcow2, a block device, or - for standard input
     #[arg(value_name = "IMAGE")]
     disk: PathBuf,
@@ -176,6 +179,7 @@ impl ConversionArgs {
         let unnamed = format!("artifact.name=\"{UNNAMED}\"");
         let defaults = [unnamed.as_str()].into_iter().filter(|_| !make);
         let config = self.config_over(&defaults.collect::<Vec<_>>())?;
+        details(&config, report);
         let package_cache = package_cache(self.package_cache.as_deref(), &config)?;
         let layout = self.preserve_layout.as_deref().map(file_layout::read);
         let modes = self.file_modes.as_deref().map(file_modes);
@@ -212,6 +216,18 @@ impl ConversionArgs {
     /// The number of threads to use.
     pub(super) fn jobs(&self) -> usize {
         self.jobs.map_or_else(processors, usize::from)
+    }
+}
+
+/// Tells each value that something sets, with its place.
+fn details(config: &Config, report: &dyn Report) {
+    if !log::wants_details() {
+        return;
+    }
+    for setting in config.origins() {
+        if let Some(value) = setting.value.filter(|_| setting.origin != "default") {
+            report.detail(&format!("{} = {value}  # {}", setting.key, setting.origin));
+        }
     }
 }
 
@@ -303,7 +319,13 @@ fn open(
         report,
         threads: u32::try_from(jobs).unwrap_or(u32::MAX),
     };
-    source::open(image, &options).map_err(|error| explain(image, error, limit))
+    let opened = source::open(image, &options).map_err(|error| explain(image, error, limit))?;
+    report.detail(&format!(
+        "{} has {}",
+        image.display(),
+        human(opened.source.len())
+    ));
+    Ok(opened)
 }
 
 /// The error with the name of the image, and with a hint that suits the command.

@@ -1,7 +1,8 @@
 //! `goldsmith verify`: checks a finished image.
 
 use super::input::{ImageArgs, read_record};
-use super::{annotate, print, progress};
+use super::log::LogArgs;
+use super::{annotate, print, progress, terminal};
 use crate::artifact::Verifier;
 use crate::golden::{Golden, Selection};
 use crate::problem::Problem;
@@ -41,6 +42,8 @@ pub(super) struct VerifyArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    pub(super) log: LogArgs,
+    #[command(flatten)]
     input: ImageArgs,
 }
 
@@ -65,6 +68,9 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
             ..Request::default()
         },
     );
+    for group in &outcome.groups {
+        report.detail(&group.to_string());
+    }
     for finding in &outcome.findings {
         let text = format!("{}: {}", finding.place, finding.text);
         let problem = Problem::new(text.trim_start_matches(": "));
@@ -79,7 +85,8 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
         })?;
         print(&format!("{text}\n"))?;
     } else {
-        print(&text(&args.input.image, input.source.len(), &outcome))?;
+        let text = text(&args.input.image, input.source.len(), &outcome);
+        print(&terminal::listed(&text))?;
     }
     Ok(if good {
         ExitCode::SUCCESS

@@ -38,7 +38,7 @@ pub use schema::{
     Accept, AcceptFile, Artifact, Board, Boot, Cache, Client, Config, Data, Hooks, Ids, Output,
     Overlay, Partition, Raw, Repository, Root, Server, Storage,
 };
-pub use show::Setting;
+pub use show::{Setting, may_hold_secret};
 pub use sizes::{Headroom, RootFilesystemSize};
 pub use text::{Device, DiskId, Secret, name};
 pub use types::FilePath;

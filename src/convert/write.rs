@@ -6,7 +6,7 @@ use super::emit::{
 use super::layout::Images;
 use super::outputs::Outputs;
 use super::{Prepared, Request};
-use crate::compress::cache::Cache;
+use crate::compress::cache::{Cache, FrameCounts};
 use crate::compress::parallel::threads;
 use crate::image::output::container::Container;
 use crate::plan::Plan;
@@ -116,6 +116,7 @@ pub(super) fn write(
         cache: options.cache,
         known_digests: request.shared.map(|shared| &shared.digests),
         judged: prepared.judged.as_ref(),
+        frames: FrameCounts::default(),
         report,
     };
     let codecs = emission.codecs();

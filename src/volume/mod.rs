@@ -102,6 +102,16 @@ impl Volume {
 }
 
 impl Volume {
+    /// The name of what it contains; of an ext filesystem, its version.
+    #[must_use]
+    pub fn filesystem_name(&self) -> &'static str {
+        match self.filesystem {
+            Filesystem::Ext => ext4::read::Filesystem::open(self.content.clone())
+                .map_or(self.filesystem.name(), |filesystem| filesystem.info().kind),
+            other => other.name(),
+        }
+    }
+
     /// The bytes of its filesystem, without what is left of the partition after its end.
     ///
     /// # Errors
@@ -195,7 +205,7 @@ impl Volume {
         let number = self
             .number
             .map_or_else(|| "-".to_owned(), |n| n.to_string());
-        let holds = self.filesystem.name();
+        let holds = self.filesystem_name();
         match self.role {
             Some(role) => format!("{number} ({}, {holds})", role.name()),
             None => format!("{number} ({holds})"),

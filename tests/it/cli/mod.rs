@@ -17,6 +17,7 @@ mod files;
 mod init;
 mod inspect;
 mod install;
+mod log;
 mod messages;
 mod migrate;
 mod mistakes;
