@@ -35,6 +35,9 @@ pub(super) struct VerifyArgs {
     /// Check that devices running this earlier release (its .json) can install this one
     #[arg(long, value_name = "RECORD", alias = "field")]
     upgrade_from: Option<PathBuf>,
+    /// Record (.json) of the conversion that made the image: its partitions and edits must be there
+    #[arg(long, value_name = "RECORD")]
+    record: Option<PathBuf>,
     /// Golden image that the image was made from: private keys that it does not have are errors
     #[arg(long, value_name = "IMAGE")]
     golden: Option<PathBuf>,
@@ -53,6 +56,7 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let input = args.input.open(&*report)?;
     let key = args.key.as_deref().map(key).transpose()?;
     let earlier = args.upgrade_from.as_deref().map(read_record).transpose()?;
+    let record = args.record.as_deref().map(read_record).transpose()?;
     let artifact = args.artifact.as_deref().map(artifact).transpose()?;
     let golden = args.golden.as_deref();
     let golden_keys = golden
@@ -64,6 +68,7 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
             artifact,
             key: key.as_ref(),
             earlier_record: earlier.as_ref(),
+            record: record.as_ref(),
             golden_keys,
             ..Request::default()
         },
