@@ -7,7 +7,7 @@ use crate::problem::{Problem, Usage};
 use crate::units::human;
 use clap::Args;
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -45,6 +45,11 @@ pub(super) struct FlashArgs {
 
 /// Runs the command.
 pub(super) fn run(args: &FlashArgs) -> anyhow::Result<ExitCode> {
+    if args.image == Path::new("-") {
+        let problem =
+            Problem::new("an image is not flashed from standard input: it would have no block map");
+        return Err(Usage::from(problem.hint("write it to a file, and name that")).into());
+    }
     let image = FlashImage::open(&args.image, args.bmap.as_deref())?;
     let target = FlashTarget::open(&args.device)?;
     image.check_fits(&target)?;

@@ -9,6 +9,7 @@ pub(super) use crate::convert::read_record;
 use crate::golden::Golden;
 use crate::image::source;
 use crate::input_file;
+use crate::nearest::nearest_file;
 use crate::plan::host::HostFiles;
 use crate::plan::{self, PlanRequest, file_layout};
 use crate::problem::{Problem, Usage};
@@ -309,6 +310,13 @@ fn open(
     jobs: usize,
     report: &dyn Report,
 ) -> anyhow::Result<source::InputImage> {
+    let is_text = image.extension().is_some_and(|one| one == "toml");
+    if is_text && image.is_file() {
+        let name = image.display();
+        let problem = Problem::new(format!("{name} is a configuration, not an image"));
+        let hint = format!("write -c {name}, and the golden image as the last argument");
+        return Err(problem.hint(hint).into());
+    }
     let spool = spool
         .ancestors()
         .find(|dir| dir.is_dir())
@@ -338,6 +346,13 @@ fn explain(image: &Path, error: source::SourceError, limit: SizeLimit) -> anyhow
         ))
         .hint(limit.hint)
         .into(),
+        _ if !image.exists() && nearest_file(image).is_some() => {
+            let near = nearest_file(image).unwrap_or_default();
+            // The error names the file.
+            Problem::new(error.to_string())
+                .hint(format!("did you mean {}?", near.display()))
+                .into()
+        }
         // Some of these errors already name the file.
         error if error.to_string().contains(&name.to_string()) => error.into(),
         error => anyhow::Error::from(error).context(format!("opening {name}")),

@@ -144,7 +144,7 @@ pub(super) fn painted(text: &str) -> String {
 fn words(line: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let (mut start, mut is_code) = (0, false);
-    let closed = line.matches('`').count() % 2 == 0;
+    let closed = line.matches('`').count().is_multiple_of(2);
     for (at, c) in line.char_indices() {
         match c {
             '`' => is_code = !is_code && closed,

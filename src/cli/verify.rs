@@ -123,6 +123,11 @@ fn key(path: &Path) -> anyhow::Result<Verifier> {
 }
 
 fn artifact(path: &Path) -> anyhow::Result<Source> {
+    if path == Path::new("-") {
+        let problem =
+            Problem::new("the Artifact is read more than once, so it cannot be standard input");
+        return Err(problem.hint("write it to a file").into());
+    }
     let file = FileSource::open(path)
         .with_context(|| format!("opening the Artifact {}", path.display()))?;
     Ok(Arc::new(file))

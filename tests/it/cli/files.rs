@@ -137,7 +137,8 @@ fn addresses_that_lead_nowhere() {
         ),
         case(
             "cat golden.img:/etc",
-            "error: /etc is a directory\nhint: list it with `goldsmith ls`\n",
+            "error: /etc is a directory\n\
+             hint: name a file, as in golden.img:/etc/os-release; `goldsmith ls` lists directories\n",
         ),
         case(
             "extract golden.img:/etc root",

@@ -22,6 +22,7 @@ mod messages;
 mod migrate;
 mod mistakes;
 mod pipelines;
+mod slips;
 
 /// Runs goldsmith in `dir`; `line` is split at blanks.
 fn run(dir: &Path, line: &str) -> Output {
