@@ -183,8 +183,8 @@ mod tests {
         }
         for (topic, expected) in [
             (
-                "slot-size",
-                "hint: there is `goldsmith help root.slot-size`",
+                "alignment",
+                "hint: there is `goldsmith help storage.alignment`",
             ),
             ("rot.size", "hint: did you mean `goldsmith help root.size`?"),
             ("zzzzzzzz", "hint: `goldsmith help` lists the commands"),
