@@ -10,6 +10,9 @@ pub trait Report: Send + Sync {
     fn warn(&self, message: &str);
     /// A line of information.
     fn note(&self, message: &str);
+    /// A line for those who look for the reason of something, which is shown on request. It never
+    /// has a secret.
+    fn detail(&self, _message: &str) {}
 }
 
 /// Discards everything.

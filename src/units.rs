@@ -115,6 +115,14 @@ fn scale(unit: &str) -> Result<u64, String> {
         "MB" => 1_000_000,
         "GB" => 1_000_000_000,
         "TB" => 1_000_000_000_000,
+        "%" => {
+            return Err(
+                "a size has no percentage; write it with a unit, such as `2 GiB`".to_owned(),
+            );
+        }
+        _ if unit.starts_with('-') => {
+            return Err(format!("`{unit}` is negative, and a size is not"));
+        }
         _ => {
             let meant = meant(unit).map(|unit| format!(": did you mean {unit}?"));
             return Err(format!(

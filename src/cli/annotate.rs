@@ -2,7 +2,7 @@
 //! (`docs.github.com/actions`, "Workflow commands"), or a report of GitLab
 //! (`docs.gitlab.com/ci/testing/code_quality`, "Code Quality report format").
 
-use super::terminal;
+use super::{log, terminal};
 use crate::digest::{hex, sha256};
 use crate::problem::Problem;
 use crate::stream::MemSource;
@@ -58,6 +58,7 @@ pub(super) fn show(severity: Severity, prefix: &str, problem: &Problem) {
         }
     };
     record(severity, "goldsmith", problem);
+    logged(severity, prefix, problem);
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
@@ -68,6 +69,12 @@ pub(super) fn finding(severity: Severity, code: &str, problem: &Problem) {
         let _ = std::io::stderr().write_all(text.as_bytes());
     }
     record(severity, code, problem);
+    logged(severity, &format!("[{code}] "), problem);
+}
+
+/// Writes a message to the log.
+fn logged(severity: Severity, prefix: &str, problem: &Problem) {
+    log::line(&severity.to_string(), &format!("{prefix}{problem}"));
 }
 
 /// Writes the report, if there is one.
@@ -94,20 +101,18 @@ fn record(severity: Severity, check: &str, problem: &Problem) {
     }
 }
 
-/// The message on a line, its hint on another; notes and warnings are wrapped on a terminal.
+/// The message on a line, its hint on another; both are wrapped on a terminal.
 fn line(severity: Severity, prefix: &str, problem: &Problem) -> String {
     let message = format!("{severity}: {}", problem.message);
-    let mut out = match severity {
-        Severity::Error => format!("{prefix}{message}\n"),
-        _ => format!(
-            "{prefix}{}\n",
-            terminal::wrapped(&message, severity.to_string().len() + 2)
-        ),
-    };
-    if let Some(hint) = &problem.hint {
-        out.push_str(&format!("hint: {hint}\n"));
+    let indent = severity.to_string().len() + 2;
+    let message = terminal::wrapped_first(&format!("{prefix}{message}"), indent);
+    match &problem.hint {
+        Some(hint) => {
+            let hint = terminal::wrapped_first(&format!("hint: {hint}"), "hint: ".len());
+            format!("{message}\n{hint}\n")
+        }
+        None => format!("{message}\n"),
     }
-    out
 }
 
 /// A workflow command.

@@ -28,7 +28,7 @@ pub struct ArtifactArgs {
 enum Command {
     /// Show the content of an Artifact: name, device types, provides, files
     Show {
-        /// Artifact
+        /// Artifact, or - for standard input
         file: PathBuf,
         /// Print one JSON object
         #[arg(long)]
@@ -38,7 +38,7 @@ enum Command {
     ///
     /// Exits with 0 if devices will accept it, with 1 if some client will refuse it.
     Validate {
-        /// Artifact
+        /// Artifact, or - for standard input
         file: PathBuf,
         /// Public key (PEM) that the Artifact must be signed with
         #[arg(short = 'k', long, value_name = "FILE")]
@@ -83,7 +83,13 @@ fn show(path: &Path, json: bool) -> anyhow::Result<ExitCode> {
             .findings
             .last()
             .map_or_else(String::new, |finding| finding.text.clone());
-        anyhow::bail!("reading {}: {reason}", path.display());
+        let problem = Problem::new(format!("reading {}: {reason}", path.display()));
+        return Err(match is_disk_image(path) {
+            true => problem
+                .hint("an Artifact is a file NAME.mender; `goldsmith inspect` shows a disk image"),
+            false => problem,
+        }
+        .into());
     }
     let text = if json {
         to_json(&Shown::from(&examined.artifact))?
@@ -144,8 +150,19 @@ fn read(
     path: &Path,
     examine: impl FnOnce(&mut dyn io::Read) -> io::Result<ArtifactReport>,
 ) -> anyhow::Result<ArtifactReport> {
-    let examined = File::open(path).and_then(|mut file| examine(&mut file));
+    let examined = match path == Path::new("-") {
+        true => examine(&mut io::stdin().lock()),
+        false => File::open(path).and_then(|mut file| examine(&mut file)),
+    };
     examined.with_context(|| format!("reading {}", path.display()))
+}
+
+/// Whether the file has the end of a boot sector, which the header of an Artifact cannot have: tar
+/// fills what follows its fields with zeros.
+fn is_disk_image(path: &Path) -> bool {
+    let mut sector = [0; 512];
+    let read = File::open(path).and_then(|mut file| io::Read::read_exact(&mut file, &mut sector));
+    read.is_ok() && sector.ends_with(&[0x55, 0xaa])
 }
 
 /// An Artifact as a table of two columns: the name of a property, and its values, one per line.

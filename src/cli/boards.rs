@@ -1,6 +1,6 @@
 //! `goldsmith boards`: the built-in boards, as a table and for the documentation.
 
-use super::print;
+use super::{print, terminal};
 use crate::config::{self, Board, Config, Proof};
 use clap::Args;
 use serde::Serialize;
@@ -47,7 +47,7 @@ pub(super) fn run(args: &BoardsArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         print(&format!("{}\n", serde_json::to_string_pretty(&rows)?))?;
     } else {
-        print(&text(&rows))?;
+        print(&terminal::listed(&text(&rows)))?;
     }
     Ok(ExitCode::SUCCESS)
 }

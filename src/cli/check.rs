@@ -1,7 +1,7 @@
 //! `goldsmith check`.
 
 use super::lock::ConfigArgs;
-use super::print;
+use super::{print, terminal};
 use crate::config::{self, Config, HostReference};
 use crate::problem::{Problem, Problems};
 use crate::units::counted;
@@ -31,7 +31,7 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     }
     problems.check()?;
     if !args.quiet {
-        print(&text(&config, references.len()))?;
+        print(&terminal::listed(&text(&config, references.len())))?;
     }
     Ok(ExitCode::SUCCESS)
 }

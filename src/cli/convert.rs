@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 #[derive(Args, Debug)]
 pub(super) struct ConvertArgs {
     #[command(flatten)]
-    input: ConversionArgs,
+    pub(super) input: ConversionArgs,
     /// Only read the results back; by default they also have to pass the checks of `verify`
     #[arg(long)]
     no_verify: bool,

@@ -3,6 +3,7 @@
 use super::input::ContentArgs;
 use super::{new_file, print, progress};
 use crate::compare::{self, Depth};
+use crate::problem::{Problem, Usage};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -46,6 +47,13 @@ pub(super) struct DiffArgs {
 
 /// Runs the command.
 pub(super) fn run(args: &DiffArgs) -> anyhow::Result<ExitCode> {
+    if [&args.old, &args.new]
+        .iter()
+        .all(|path| **path == Path::new("-"))
+    {
+        let problem = Problem::new("only one of the two can be standard input");
+        return Err(Usage::from(problem).into());
+    }
     if let Some(path) = &args.html {
         new_file::check(path, ANOTHER)?;
     }

@@ -1,7 +1,7 @@
 //! `goldsmith doctor`: examines a golden image before a fleet has it.
 
 use super::input::{ImageArgs, package_cache};
-use super::{annotate, print, progress};
+use super::{annotate, print, progress, terminal};
 use crate::config;
 use crate::convert::{self, Request};
 use crate::doctor::Finding;
@@ -81,7 +81,7 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
             let output = JsonOutput { good, findings };
             format!("{}\n", serde_json::to_string_pretty(&output)?)
         }
-        false => text(&args.input.image, &findings),
+        false => terminal::listed(&text(&args.input.image, &findings)).into_owned(),
     };
     print(&text)?;
     Ok(match good {

@@ -1,9 +1,9 @@
 //! `goldsmith ls`, `cat` and `extract`: the files in images, filesystems and Artifacts.
 
 use super::input::ContentArgs;
-use super::{print, progress};
+use super::{message, print, progress};
 use crate::golden::disk::Filesystem;
-use crate::problem::Problem;
+use crate::problem::{Problem, Problems};
 use crate::stamp::rfc3339;
 use crate::stream::ReadAt as _;
 use crate::tree::{LeafKind, Node, Tree, show};
@@ -80,7 +80,15 @@ impl Found {
     fn open(input: &ContentArgs, address: &str) -> anyhow::Result<Self> {
         let address = Address::parse(address, &|path| path.symlink_metadata().is_ok());
         let report = progress::report(true);
-        let opened = input.open(&address.file, &*report)?;
+        let opened = input.open(&address.file, &*report);
+        let opened = opened.map_err(|error| match with_colon(&address.file) {
+            Some(meant) => {
+                let found = message::problems(&error).into_iter();
+                let hint = format!("did you mean {meant}?");
+                Problems(found.map(|one| one.hint(&*hint)).collect()).into()
+            }
+            None => error,
+        })?;
         Ok(Self { opened, address })
     }
 
@@ -90,7 +98,7 @@ impl Found {
         let tree = volume.tree()?.ok_or_else(|| {
             Problem::new(format!(
                 "{volume} contains {}, which has no files to read",
-                volume.filesystem.name()
+                volume.filesystem_name()
             ))
         })?;
         Ok((volume, tree))
@@ -108,6 +116,13 @@ impl Found {
             _ => path.to_owned(),
         }
     }
+}
+
+/// The address with a colon after the file, if a path leads through a file, as in `IMAGE/etc`.
+fn with_colon(path: &Path) -> Option<String> {
+    let file = path.ancestors().skip(1).find(|one| one.is_file())?;
+    let rest = path.strip_prefix(file).ok()?;
+    Some(format!("{}:/{}", file.display(), rest.display()))
 }
 
 /// Nothing is at the path of an address.
@@ -175,7 +190,7 @@ impl VolumeRow {
             role: volume.role.map(volume::Role::name),
             name: volume.name.clone(),
             size: volume.len,
-            holds: volume.filesystem.name(),
+            holds: volume.filesystem_name(),
         }
     }
 }
@@ -287,7 +302,11 @@ pub(super) fn cat(args: &CatArgs) -> anyhow::Result<ExitCode> {
         },
         Some(Node::Dir(_)) => {
             let problem = Problem::new(format!("{path} is a directory"));
-            return Err(problem.hint("list it with `goldsmith ls`").into());
+            let hint = format!(
+                "name a file, as in {}:/etc/os-release; `goldsmith ls` lists directories",
+                found.address.file.display()
+            );
+            return Err(problem.hint(hint).into());
         }
     };
     let mut out = io::stdout().lock();

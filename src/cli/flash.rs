@@ -1,12 +1,13 @@
 //! `goldsmith flash`: writes an image to a device.
 
+use super::log::LogArgs;
 use super::progress;
 use crate::flash::{FlashImage, FlashTarget};
 use crate::problem::{Problem, Usage};
 use crate::units::human;
 use clap::Args;
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -32,6 +33,8 @@ pub(super) struct FlashArgs {
     /// Print warnings and errors only
     #[arg(short, long)]
     quiet: bool,
+    #[command(flatten)]
+    pub(super) log: LogArgs,
     /// Disk image: raw, gzip, xz, Zstandard, qcow2 or Android sparse
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
@@ -42,6 +45,11 @@ pub(super) struct FlashArgs {
 
 /// Runs the command.
 pub(super) fn run(args: &FlashArgs) -> anyhow::Result<ExitCode> {
+    if args.image == Path::new("-") {
+        let problem =
+            Problem::new("an image is not flashed from standard input: it would have no block map");
+        return Err(Usage::from(problem.hint("write it to a file, and name that")).into());
+    }
     let image = FlashImage::open(&args.image, args.bmap.as_deref())?;
     let target = FlashTarget::open(&args.device)?;
     image.check_fits(&target)?;

@@ -2,14 +2,15 @@
 
 use super::cache::{CacheArgs, SharedCaches};
 use super::input::{epoch, open_golden, package_cache, processors};
-use super::{message, print, progress};
+use super::log::LogArgs;
+use super::{log, message, print, progress, terminal};
 use crate::compress::cache::CacheUsage;
 use crate::config::{ConfigError, Fleet};
 use crate::fleet::actions::{self, ActionList, ActionOptions, Input};
 use crate::fleet::remote::{self, Remote};
 use crate::fleet::run::{self, FleetRun};
 use crate::fleet::{matrix, program};
-use crate::units::human;
+use crate::units::{counted, human};
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum, value_parser};
 use serde::Serialize;
@@ -36,6 +37,18 @@ enum FleetCommand {
     Run(FleetRunArgs),
 }
 
+impl FleetArgs {
+    /// What is asked of the log.
+    pub(super) fn log(&self) -> &LogArgs {
+        let targets = match &self.command {
+            FleetCommand::Convert(args) => &args.targets,
+            FleetCommand::Plan(args) => &args.targets,
+            FleetCommand::Run(args) => &args.targets,
+        };
+        &targets.log
+    }
+}
+
 /// The arguments of all commands of a fleet
 #[derive(Args, Debug)]
 struct TargetArgs {
@@ -46,6 +59,8 @@ struct TargetArgs {
     /// user's cache directory]
     #[arg(long, value_name = "DIR")]
     package_cache: Option<PathBuf>,
+    #[command(flatten)]
+    log: LogArgs,
     /// The file that names boards, releases and variants
     #[arg(value_name = "FLEET")]
     file: PathBuf,
@@ -166,7 +181,10 @@ fn plan(args: &FleetPlanArgs) -> anyhow::Result<ExitCode> {
         args.format
     };
     let text = match format {
-        PlanFormat::Text => plan_text(&args.actions.actions(&args.targets)?),
+        PlanFormat::Text => {
+            let text = plan_text(&args.actions.actions(&args.targets)?);
+            terminal::listed(&text).into_owned()
+        }
         PlanFormat::Json => {
             let actions = args.actions.actions(&args.targets)?;
             format!("{}\n", serde_json::to_string_pretty(&actions)?)
@@ -187,21 +205,43 @@ fn plan(args: &FleetPlanArgs) -> anyhow::Result<ExitCode> {
 fn plan_text(list: &ActionList) -> String {
     let mut out = String::new();
     for action in &list.actions {
-        let arguments = action.arguments.iter().map(|word| matrix::quoted(word));
         let size: u64 = action.inputs.iter().map(Input::size).sum();
         let _ = writeln!(
             out,
-            "{}\n  {}\n  reads {} files ({})",
+            "{}\n  {}\n  reads   {} ({})",
             action.target,
-            arguments.collect::<Vec<_>>().join(" "),
-            action.inputs.len(),
+            command_line(&action.arguments),
+            counted(action.inputs.len(), "file", "files"),
             human(size)
         );
-        for path in &action.outputs {
-            let _ = writeln!(out, "  writes {path}");
-        }
+        let names = action
+            .outputs
+            .iter()
+            .map(|path| match path.rsplit_once('/') {
+                Some((_, name)) => name,
+                None => path,
+            });
+        let names = names.collect::<Vec<_>>().join(", ");
+        let directory = action.directory().display();
+        let _ = writeln!(out, "  writes  {directory}: {names}\n");
     }
-    let _ = writeln!(out, "{} targets", list.actions.len());
+    let targets = counted(list.actions.len(), "target", "targets");
+    let _ = writeln!(out, "{targets}");
+    out
+}
+
+/// A command line for a shell, with an option on each line.
+fn command_line(arguments: &[String]) -> String {
+    let mut out = String::new();
+    for (at, word) in arguments.iter().enumerate() {
+        let separator = match at {
+            0 => "",
+            _ if word.starts_with("--") => " \\\n      ",
+            _ => " ",
+        };
+        out.push_str(separator);
+        out.push_str(&matrix::quoted(word));
+    }
     out
 }
 
@@ -330,6 +370,10 @@ fn convert(args: &FleetConvertArgs) -> anyhow::Result<ExitCode> {
 
 /// Prints the summary; the exit code says whether all targets were converted.
 fn finish(summary: Summary, json: bool) -> anyhow::Result<ExitCode> {
+    for one in &summary.targets {
+        let error = one.error.as_deref().unwrap_or_default();
+        log::line(one.status, &format!("{} {error}", one.target));
+    }
     if json {
         print(&format!("{}\n", serde_json::to_string_pretty(&summary)?))?;
     } else {

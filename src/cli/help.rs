@@ -19,7 +19,7 @@ const WIDTH: usize = 80;
 /// goldsmith help qemux86-64, goldsmith help startup-acts
 #[derive(Args, Debug)]
 pub(super) struct HelpArgs {
-    /// Command, key, board, or code of a finding of `doctor`
+    /// Command, key, board, or code of a finding of `doctor` or `verify`
     #[arg(value_name = "TOPIC")]
     topic: Vec<String>,
 }
@@ -49,20 +49,36 @@ fn text(topic: &[String]) -> anyhow::Result<String> {
         );
         return Ok(wrapped(&text));
     }
-    let problem = Problem::new(format!(
-        "`{name}` is not a command, a key of the configuration, a board or the code of a finding"
-    ));
     let keys = config::key_names();
-    let commands = super::commands();
-    let mut names: Vec<&str> = keys.iter().chain(&commands).map(String::as_str).collect();
-    for name in config::boards().chain(CODES.iter().map(|code| code.name)) {
-        names.push(name);
-    }
-    names.retain(|name| !name.is_empty());
     let last = keys
         .iter()
         .filter(|key| key.rsplit('.').next() == Some(bare));
     let last: Vec<String> = last.map(|key| format!("`goldsmith help {key}`")).collect();
+    if let Some((code, text)) = verify_findings().find(|(code, _)| *code == bare) {
+        let also = match last.is_empty() {
+            true => String::new(),
+            false => format!("\nThe key: {}.\n", last.join(", ")),
+        };
+        let text = format!(
+            "{code} (finding of verify): {text}.\n\n`...` stands for what differs from case to case. To do: an image that \
+             goldsmith has just converted has no such finding, so find out what changed the image since, or convert it \
+             again; in the image of another converter, correct what is named. docs/reliability.md says what is checked.\n{also}"
+        );
+        return Ok(wrapped(&text));
+    }
+    let problem = Problem::new(format!(
+        "`{name}` is not a command, a key of the configuration, a board or the code of a finding"
+    ));
+    let commands = super::commands();
+    let mut names: Vec<&str> = keys.iter().chain(&commands).map(String::as_str).collect();
+    let codes = CODES.iter().map(|code| code.name);
+    for name in config::boards()
+        .chain(codes)
+        .chain(verify_findings().map(|(code, _)| code))
+    {
+        names.push(name);
+    }
+    names.retain(|name| !name.is_empty());
     Err(Usage::from(
         problem.hint(match nearest(bare, names) {
             _ if !last.is_empty() => format!("there is {}", last.join(", ")),
@@ -75,6 +91,21 @@ fn text(topic: &[String]) -> anyhow::Result<String> {
         }),
     )
     .into())
+}
+
+/// The codes of findings of `verify`, each with what its messages say: the table of the page, which
+/// is generated from the checks.
+fn verify_findings() -> impl Iterator<Item = (&'static str, String)> {
+    const PAGE: &str = include_str!("../../docs/troubleshooting.md");
+    let (_, rows) = PAGE
+        .split_once("## Findings of `verify`")
+        .unwrap_or_default();
+    let rows = rows.split("\n## ").next().unwrap_or_default().lines();
+    rows.filter_map(|row| {
+        let (code, text) = row.strip_prefix("| `")?.split_once("` | ")?;
+        let text = text.strip_suffix(" |")?;
+        Some((code, text.replace("&lt;", "<").replace("\\|", "|")))
+    })
 }
 
 /// The help of a command; of the program itself without a topic.
@@ -134,14 +165,26 @@ mod tests {
                 "startup-acts",
                 "startup-acts (error): something restarts the device",
             ),
+            (
+                "boot-panic",
+                "boot-panic (finding of verify): panic=0: a kernel",
+            ),
+            (
+                "device-type",
+                "`device_type=<type>`; or the file is missing.",
+            ),
+            (
+                "device-type",
+                "The key: `goldsmith help board.device-type`.",
+            ),
         ] {
             let text = help(topic).unwrap();
             assert!(text.contains(expected), "{topic}: {text}");
         }
         for (topic, expected) in [
             (
-                "slot-size",
-                "hint: there is `goldsmith help root.slot-size`",
+                "alignment",
+                "hint: there is `goldsmith help storage.alignment`",
             ),
             ("rot.size", "hint: did you mean `goldsmith help root.size`?"),
             ("zzzzzzzz", "hint: `goldsmith help` lists the commands"),

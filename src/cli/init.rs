@@ -172,6 +172,16 @@ fn next(args: &InitArgs, beginning: &Beginning) -> String {
         out.push_str("The image needs decisions; they are at the end of the file.\n");
     }
     out.push_str("Next:\n");
+    let board = beginning.board.is_none();
+    let client = beginning.client == Client::Unknown;
+    if board || client {
+        out.push_str(&format!("  edit {file}"));
+        out.push_str(match (board, client) {
+            (true, true) => ": name the board (`goldsmith boards`), the packages of the client\n",
+            (true, false) => ": name the board; `goldsmith boards` lists them\n",
+            _ => ": name the packages of the client\n",
+        });
+    }
     if matches!(beginning.client, Client::Bundle(_)) {
         out.push_str(&format!(
             "  goldsmith lock -c {file} {image}\n  goldsmith fetch -c {file}\n"

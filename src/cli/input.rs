@@ -1,13 +1,15 @@
 //! What the commands that read images share: the arguments of a conversion, and how an image is
 //! opened.
 
-use super::message;
+use super::log::LogArgs;
+use super::{log, message};
 use crate::config::{self, Config};
 use crate::convert::Request;
 pub(super) use crate::convert::read_record;
 use crate::golden::Golden;
 use crate::image::source;
 use crate::input_file;
+use crate::nearest::nearest_file;
 use crate::plan::host::HostFiles;
 use crate::plan::{self, PlanRequest, file_layout};
 use crate::problem::{Problem, Usage};
@@ -73,6 +75,8 @@ pub(super) struct ConversionArgs {
     /// Print warnings and errors only
     #[arg(short, long)]
     pub(super) quiet: bool,
+    #[command(flatten)]
+    pub(super) log: LogArgs,
     /// Golden image: raw, compressed, qcow2, a block device, or - for standard input
     #[arg(value_name = "IMAGE")]
     disk: PathBuf,
@@ -176,6 +180,7 @@ impl ConversionArgs {
         let unnamed = format!("artifact.name=\"{UNNAMED}\"");
         let defaults = [unnamed.as_str()].into_iter().filter(|_| !make);
         let config = self.config_over(&defaults.collect::<Vec<_>>())?;
+        details(&config, report);
         let package_cache = package_cache(self.package_cache.as_deref(), &config)?;
         let layout = self.preserve_layout.as_deref().map(file_layout::read);
         let modes = self.file_modes.as_deref().map(file_modes);
@@ -212,6 +217,18 @@ impl ConversionArgs {
     /// The number of threads to use.
     pub(super) fn jobs(&self) -> usize {
         self.jobs.map_or_else(processors, usize::from)
+    }
+}
+
+/// Tells each value that something sets, with its place.
+fn details(config: &Config, report: &dyn Report) {
+    if !log::wants_details() {
+        return;
+    }
+    for setting in config.origins() {
+        if let Some(value) = setting.value.filter(|_| setting.origin != "default") {
+            report.detail(&format!("{} = {value}  # {}", setting.key, setting.origin));
+        }
     }
 }
 
@@ -293,6 +310,13 @@ fn open(
     jobs: usize,
     report: &dyn Report,
 ) -> anyhow::Result<source::InputImage> {
+    let is_text = image.extension().is_some_and(|one| one == "toml");
+    if is_text && image.is_file() {
+        let name = image.display();
+        let problem = Problem::new(format!("{name} is a configuration, not an image"));
+        let hint = format!("write -c {name}, and the golden image as the last argument");
+        return Err(problem.hint(hint).into());
+    }
     let spool = spool
         .ancestors()
         .find(|dir| dir.is_dir())
@@ -303,7 +327,13 @@ fn open(
         report,
         threads: u32::try_from(jobs).unwrap_or(u32::MAX),
     };
-    source::open(image, &options).map_err(|error| explain(image, error, limit))
+    let opened = source::open(image, &options).map_err(|error| explain(image, error, limit))?;
+    report.detail(&format!(
+        "{} has {}",
+        image.display(),
+        human(opened.source.len())
+    ));
+    Ok(opened)
 }
 
 /// The error with the name of the image, and with a hint that suits the command.
@@ -316,6 +346,13 @@ fn explain(image: &Path, error: source::SourceError, limit: SizeLimit) -> anyhow
         ))
         .hint(limit.hint)
         .into(),
+        _ if !image.exists() && nearest_file(image).is_some() => {
+            let near = nearest_file(image).unwrap_or_default();
+            // The error names the file.
+            Problem::new(error.to_string())
+                .hint(format!("did you mean {}?", near.display()))
+                .into()
+        }
         // Some of these errors already name the file.
         error if error.to_string().contains(&name.to_string()) => error.into(),
         error => anyhow::Error::from(error).context(format!("opening {name}")),

@@ -1,7 +1,7 @@
 //! `goldsmith inspect`: shows the content of a disk image.
 
 use super::input::ImageArgs;
-use super::{print, progress};
+use super::{print, progress, terminal};
 use crate::golden::disk::{self, GoldenDisk, GoldenPartition};
 use crate::golden::facts::{self, Facts};
 use crate::golden::{condition, mounted};
@@ -146,7 +146,7 @@ pub(super) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         print(&format!("{}\n", serde_json::to_string_pretty(&found)?))?
     } else {
-        print(&text(&found))?
+        print(&terminal::listed(&text(&found)))?
     }
     Ok(ExitCode::SUCCESS)
 }

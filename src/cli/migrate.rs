@@ -31,6 +31,12 @@ pub(super) struct MigrateArgs {
 
 /// Runs the command.
 pub(super) fn run(args: &MigrateArgs) -> anyhow::Result<ExitCode> {
+    let is_toml = |path: &&PathBuf| path.extension().is_some_and(|one| one == "toml");
+    if let Some(path) = args.files.iter().find(is_toml) {
+        let problem = Problem::new(format!("{} is TOML already", path.display()));
+        let hint = "name configurations of mender-convert, which are shell scripts";
+        return Err(problem.hint(hint).into());
+    }
     let report = progress::report(args.quiet);
     let variables = args.variable.iter().map(|text| variable(text));
     let request = MigrationRequest {

@@ -54,7 +54,8 @@ pub(super) fn report(error: &clap::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let explained = explained(error);
+    let words: Vec<&str> = arguments.iter().filter_map(|one| one.to_str()).collect();
+    let explained = explained(error, &words);
     match &explained {
         Some(problem) => annotate::show(Severity::Error, "", problem),
         None => drop(error.print()),
@@ -96,7 +97,7 @@ fn problem(text: &str) -> Problem {
 }
 
 /// The message for an error of the command line whose meaning can be guessed.
-fn explained(error: &clap::Error) -> Option<Problem> {
+fn explained(error: &clap::Error, words: &[&str]) -> Option<Problem> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
@@ -108,6 +109,13 @@ fn explained(error: &clap::Error) -> Option<Problem> {
                 Problem::new(format!("`{word}` is not a command of goldsmith"))
                     .hint(format!("did you mean `goldsmith {meant}`?"))
             };
+            if words.first() == Some(&"fleet") {
+                let is_file = word.ends_with(".toml");
+                return is_file.then(|| line(&format!("fleet convert {word}")));
+            }
+            if word.ends_with(".toml") {
+                return Some(line(&format!("plan -c {word} IMAGE")));
+            }
             if Path::new(word).is_file() {
                 return Some(line(&format!("convert {word}")));
             }
@@ -117,12 +125,62 @@ fn explained(error: &clap::Error) -> Option<Problem> {
         }
         ErrorKind::UnknownArgument => {
             let word = text(ContextKind::InvalidArg)?;
+            if !word.starts_with('-') {
+                return surplus(word, words);
+            }
             let name = word.split('=').next().unwrap_or(word);
             let (_, ours) = OPTIONS.iter().find(|(theirs, _)| *theirs == name)?;
             Some(Problem::new(format!("there is no option {name}")).hint(format!("write {ours}")))
         }
+        ErrorKind::MissingRequiredArgument => {
+            let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg) else {
+                return None;
+            };
+            let is = |one: &str| *missing == [one];
+            let has_config = words.iter().any(|word| is_config_option(word));
+            match (is("<IMAGE>") && has_config, is("--config <FILE>")) {
+                (true, _) => Some(
+                    Problem::new("the golden image is missing")
+                        .hint("name it as the last argument, after the configuration"),
+                ),
+                (_, true) => Some(Problem::new("the configuration is missing").hint(
+                    "name it with -c, as in `-c device.toml`; `goldsmith init IMAGE` writes one",
+                )),
+                _ => None,
+            }
+        }
         _ => None,
     }
+}
+
+/// Whether an argument names a configuration.
+fn is_config_option(word: &str) -> bool {
+    word == "-c" || word.starts_with("--config")
+}
+
+/// An argument too many: a configuration without `-c`, or a path without a colon.
+fn surplus(word: &str, words: &[&str]) -> Option<Problem> {
+    let command = words.first().copied().unwrap_or_default();
+    // As in `convert device.toml golden.img`, where the image is the surplus.
+    let bare = words
+        .iter()
+        .zip(words.iter().skip(1))
+        .find_map(|(before, word)| {
+            (word.ends_with(".toml") && !is_config_option(before)).then_some(*word)
+        });
+    let takes_config = ["convert", "plan", "check", "doctor", "lock", "fetch"].contains(&command);
+    if let Some(config) = bare.filter(|_| takes_config) {
+        let problem = Problem::new(format!("{config} is named without -c"));
+        return Some(problem.hint(format!("write `goldsmith {command} -c {config} ...`")));
+    }
+    let takes_address = ["ls", "cat", "extract"].contains(&command);
+    let image = words.iter().rev().skip_while(|one| **one != word).nth(1)?;
+    if takes_address && Path::new(image).is_file() {
+        let path = word.trim_start_matches('/');
+        let problem = Problem::new(format!("`{word}` is an argument too many"));
+        return Some(problem.hint(format!("did you mean {image}:/{path}?")));
+    }
+    None
 }
 
 #[cfg(test)]
@@ -145,20 +203,49 @@ mod tests {
     #[test]
     fn what_was_meant() {
         let explain = |line: &str| {
-            let error = Cli::try_parse_from(line.split_whitespace()).unwrap_err();
-            explained(&error)
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let error = Cli::try_parse_from(&words).unwrap_err();
+            explained(&error, words.get(1..).unwrap_or_default())
         };
         for (line, expected) in [
             ("goldsmith build a.img", "`goldsmith convert`"),
-            ("goldsmith Cargo.toml", "`goldsmith convert Cargo.toml`"),
+            ("goldsmith LICENSE-MIT", "`goldsmith convert LICENSE-MIT`"),
             ("goldsmith convert --name x a.img", "-n NAME"),
             ("goldsmith convert --output=x a.img", "-o DIR"),
             ("goldsmith plan --size 8 a.img", "-s storage.size"),
+            (
+                "goldsmith device.toml",
+                "`goldsmith plan -c device.toml IMAGE`",
+            ),
+            (
+                "goldsmith fleet fleet.toml",
+                "`goldsmith fleet convert fleet.toml`",
+            ),
+            (
+                "goldsmith convert device.toml golden.img",
+                "`goldsmith convert -c device.toml ...`",
+            ),
+            (
+                "goldsmith check device.toml",
+                "`goldsmith check -c device.toml ...`",
+            ),
+            (
+                "goldsmith cat Cargo.toml etc/fstab",
+                "did you mean Cargo.toml:/etc/fstab?",
+            ),
+            ("goldsmith check", "`-c device.toml`"),
+            ("goldsmith lock a.img", "`-c device.toml`"),
+            ("goldsmith plan -c a.toml", "as the last argument"),
         ] {
             let text = explain(line).map(|one| one.to_string()).unwrap_or_default();
             assert!(text.contains(expected), "{line}: {text}");
         }
-        for line in ["goldsmith conver a.img", "goldsmith plan --nonsense a.img"] {
+        for line in [
+            "goldsmith conver a.img",
+            "goldsmith plan --nonsense a.img",
+            "goldsmith plan a.img b.img",
+            "goldsmith plan",
+        ] {
             assert_eq!(explain(line), None, "{line}");
         }
     }

@@ -20,6 +20,7 @@ mod input;
 mod inspect;
 mod install;
 mod lock;
+mod log;
 pub mod message;
 mod migrate;
 mod mistake;
@@ -32,7 +33,7 @@ mod schema_tests;
 mod terminal;
 mod verify;
 
-use crate::problem::Problem;
+use crate::problem::{Problem, Usage};
 use crate::verify::Severity;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use std::io::{self, Write};
@@ -118,19 +119,29 @@ pub fn commands() -> Vec<String> {
 pub fn main() -> ExitCode {
     let parsed = Cli::command().try_get_matches().and_then(|mut matches| {
         let json = has_flag(&matches, "json");
-        Ok((Cli::from_arg_matches_mut(&mut matches)?, json))
+        let both = has_flag(&matches, "quiet") && has_flag(&matches, "verbose");
+        Ok((Cli::from_arg_matches_mut(&mut matches)?, json, both))
     });
-    let (cli, json) = match parsed {
+    let (cli, json, both) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => return mistake::report(&error),
     };
-    on_signals();
+    on_signals(cli.command.makes_files());
     annotate::start(cli.annotate.as_ref());
-    let result = random_numbers().and_then(|()| run(&cli.command));
+    let begun = match both {
+        true => Err(Usage::from(Problem::new("--quiet and --verbose exclude each other")).into()),
+        false => cli.command.log().map_or(Ok(()), log::start),
+    };
+    let result = begun.and_then(|()| random_numbers());
+    let result = result.and_then(|()| run(&cli.command));
     if let Err(error) = &result {
         show(error);
     }
-    let written = annotate::finish();
+    let code = match &result {
+        Ok(code) => u8::from(*code != ExitCode::SUCCESS),
+        Err(error) => message::exit_code(error),
+    };
+    let written = annotate::finish().and(log::finish(code));
     if let Err(error) = &written {
         show(error);
     }
@@ -142,6 +153,28 @@ pub fn main() -> ExitCode {
                 let _ = print(&message::json(&error));
             }
             ExitCode::from(message::exit_code(&error))
+        }
+    }
+}
+
+impl Command {
+    /// Whether it makes files: all or none.
+    fn makes_files(&self) -> bool {
+        matches!(
+            self,
+            Self::Init(_) | Self::Convert(_) | Self::Fleet(_) | Self::Lock(_) | Self::Flash(_)
+        )
+    }
+
+    /// What is asked of the log, with the commands that have one.
+    fn log(&self) -> Option<&log::LogArgs> {
+        match self {
+            Self::Convert(args) => Some(&args.input.log),
+            Self::Plan(args) => Some(&args.input.log),
+            Self::Flash(args) => Some(&args.log),
+            Self::Verify(args) => Some(&args.log),
+            Self::Fleet(args) => Some(args.log()),
+            _ => None,
         }
     }
 }
@@ -205,8 +238,8 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
 }
 
 /// Makes SIGINT, SIGTERM and SIGHUP remove the temporary files and exit with 128 + their number, as
-/// shells expect.
-fn on_signals() {
+/// shells expect. `makes` says whether the command makes files.
+fn on_signals(makes: bool) {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]) else {
         return;
@@ -218,12 +251,16 @@ fn on_signals() {
             let writing = flash::WRITING.load(std::sync::atomic::Ordering::Relaxed);
             let extracting = crate::volume::EXTRACTING.load(std::sync::atomic::Ordering::Relaxed);
             let state = match (writing, published) {
-                _ if extracting => "what was copied until now is there",
-                (true, _) => "the device holds part of the image",
-                (false, true) => "everything was written",
-                (false, false) => "nothing was written",
+                _ if extracting => "; what was copied until now is there",
+                (true, _) => "; the device holds part of the image",
+                (false, true) => "; everything was written",
+                (false, false) if makes => "; nothing was written",
+                // A command that only reads.
+                (false, false) => "",
             };
-            let _ = io::stderr().write_all(format!("\nerror: interrupted; {state}\n").as_bytes());
+            let text = format!("interrupted{state}");
+            log::line("error", &text);
+            let _ = io::stderr().write_all(format!("\nerror: {text}\n").as_bytes());
             std::process::exit(128 + signal);
         }
     });

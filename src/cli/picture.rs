@@ -26,6 +26,8 @@ struct Part {
     used: Option<u64>,
     /// The part of it that its filesystem has.
     filesystem: u64,
+    /// Whether it has no filesystem, such as swap space.
+    other: bool,
 }
 
 /// A disk to scale.
@@ -47,6 +49,7 @@ pub(super) fn disks(prepared: &Prepared, record: &Record) -> [Disk; 2] {
         len: part.size,
         used: part.used,
         filesystem: part.size,
+        other: part.used.is_none() && part.content != "only zeros",
     });
     let used = prepared.used();
     let parts = record.disk.partitions.iter().map(|part| Part {
@@ -63,6 +66,7 @@ pub(super) fn disks(prepared: &Prepared, record: &Record) -> [Disk; 2] {
             "root-a" | "root-b" => record.root.size,
             _ => part.size,
         },
+        other: false,
     });
     [
         Disk {
@@ -90,16 +94,29 @@ pub(super) fn text(out: &mut String, disks: &[Disk]) {
             let used = used.max(usize::from(part.used.is_some_and(|used| used > 0)));
             let filesystem = filesystem.max(used);
             bars.push('[');
-            bars.push_str(&"#".repeat(used));
-            bars.push_str(&"-".repeat(filesystem - used));
-            bars.push_str(&".".repeat(inner - filesystem));
+            match part.other {
+                true => bars.push_str(&"=".repeat(inner)),
+                false => {
+                    bars.push_str(&"#".repeat(used));
+                    bars.push_str(&"-".repeat(filesystem - used));
+                    bars.push_str(&".".repeat(inner - filesystem));
+                }
+            }
             bars.push(']');
             let shown: String = part.name.chars().take(columns - 1).collect();
             let _ = write!(names, "{shown:<columns$}");
         }
         let _ = writeln!(out, "{bars}\n{}", names.trim_end());
     }
-    out.push_str("  # files  - free in the filesystem  . never used\n");
+    let mut others = disks.iter().flat_map(|disk| &disk.parts);
+    let legend = match others.any(|part| part.other) {
+        true => "  = no files, such as swap",
+        false => "",
+    };
+    let _ = writeln!(
+        out,
+        "  # files  - free in the filesystem  . never used{legend}"
+    );
 }
 
 /// The part of `columns` for `bytes` of `all`.
@@ -120,8 +137,8 @@ pub(super) fn svg(disks: &[Disk]) -> String {
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" \
          font-size=\"13\">\n<style>text{{fill:#222}}.disk,.part{{fill:none;stroke:#888}}.fs{{fill:#9cc3e6}}\
-         .used{{fill:#2f6fab}}@media(prefers-color-scheme:dark){{text{{fill:#ddd}}.fs{{fill:#35546f}}\
-         .used{{fill:#7db7e8}}}}</style>\n"
+         .used{{fill:#2f6fab}}.other{{fill:#bbb;stroke:#777;stroke-dasharray:3}}@media(prefers-color-scheme:dark){{text{{fill:#ddd}}.fs{{fill:#35546f}}\
+         .used{{fill:#7db7e8}}.other{{fill:#555}}}}</style>\n"
     );
     for (number, disk) in disks.iter().enumerate() {
         let top = ROW * number as f64 + MARGIN;
@@ -136,7 +153,14 @@ pub(super) fn svg(disks: &[Disk]) -> String {
         let scale = |bytes: u64| bytes as f64 / disk.len.max(1) as f64 * WIDTH;
         for (at, part) in disk.parts.iter().enumerate() {
             let x = MARGIN + scale(part.start);
-            rectangle(&mut out, "fs", x, bar, scale(part.filesystem.min(part.len)));
+            let class = if part.other { "other" } else { "fs" };
+            rectangle(
+                &mut out,
+                class,
+                x,
+                bar,
+                scale(part.filesystem.min(part.len)),
+            );
             rectangle(&mut out, "used", x, bar, scale(part.used.unwrap_or(0)));
             rectangle(&mut out, "part", x, bar, scale(part.len));
             // Names of small partitions next to each other do not cover each other.
@@ -159,7 +183,7 @@ pub(super) fn svg(disks: &[Disk]) -> String {
     }
     let _ = writeln!(
         out,
-        "<text x=\"{MARGIN}\" y=\"{}\" font-size=\"11\">dark: files; light: free in the filesystem; empty: never used</text>\n</svg>",
+        "<text x=\"{MARGIN}\" y=\"{}\" font-size=\"11\">dark: files; light: free in the filesystem; grey: no files, such as swap; empty: never used</text>\n</svg>",
         height - 4.0
     );
     out
@@ -188,6 +212,7 @@ mod tests {
             len,
             used,
             filesystem,
+            other: name == "swap",
         };
         Disk {
             title: "After: 100 B".to_owned(),

@@ -1,12 +1,13 @@
 //! `goldsmith plan`: shows what a conversion would do.
 
 use super::input::{ConversionArgs, UNNAMED};
-use super::{golden_partitions, new_file, picture, print, progress};
+use super::{golden_partitions, new_file, picture, print, progress, terminal};
 use crate::bundle;
 use crate::compare;
 use crate::convert::{self, Prepared, Record};
 use crate::edit::changes::NetChange;
 use crate::golden::Golden;
+use crate::plan::output::ImageForm;
 use crate::stream::Content;
 use crate::tree::{Leaf, LeafKind, Node, Tree};
 use crate::units::human;
@@ -22,7 +23,7 @@ const ANOTHER: &str = "name another file with --svg";
 #[derive(Args, Debug)]
 pub(super) struct PlanArgs {
     #[command(flatten)]
-    input: ConversionArgs,
+    pub(super) input: ConversionArgs,
     /// Show only the merged configuration and where each value comes from
     #[arg(long)]
     show_config: bool,
@@ -72,7 +73,7 @@ pub(super) fn run(args: &PlanArgs) -> anyhow::Result<ExitCode> {
     if args.input.json {
         print(&record.json()?)?
     } else {
-        print(&text(&prepared, &record, args.edits))?;
+        print(&terminal::listed(&text(&prepared, &record, args.edits)))?;
         if let Some((root, boot)) = &before {
             print(&diff(&prepared, root, boot.as_ref())?)?;
         }
@@ -94,7 +95,33 @@ fn text(prepared: &Prepared, record: &Record, all: bool) -> String {
         .map(|extension| format!("{}.{extension}", prepared.plan.name))
         .collect();
     let _ = writeln!(out, "\nWould write {}", files.join(", "));
+    out.push_str(&summary(prepared, record));
     out
+}
+
+/// What would be made, in a sentence: the sizes that matter, and that nothing is refused.
+fn summary(prepared: &Prepared, record: &Record) -> String {
+    let part = |role: &str| {
+        let mut parts = record.disk.partitions.iter();
+        let part = parts.find(|part| part.role == role);
+        human(part.map_or(0, |part| part.size))
+    };
+    let image = match prepared.plan.output.image {
+        ImageForm::None => String::new(),
+        _ => format!("a disk of {} and ", human(record.disk.size)),
+    };
+    let grows = match prepared.plan.data.grow {
+        true => ", which grows at the first start",
+        false => "",
+    };
+    format!(
+        "Nothing is refused: {image}an Artifact of a root filesystem of {} ({} of files) for slots of {}; the data \
+         partition has {}{grows}.\n",
+        human(record.root.size),
+        human(prepared.used().root),
+        part("root-a"),
+        part("data"),
+    )
 }
 
 /// The edits: all of them, or how many there are for each reason.

@@ -2,7 +2,7 @@
 //! warnings alone.
 
 use super::annotate::show;
-use super::terminal;
+use super::{log, terminal};
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::verify::Severity;
@@ -10,10 +10,10 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
-/// The report that suits standard error.
+/// The report that suits standard error; `--verbose` shows progress of commands that have none.
 #[must_use]
 pub(super) fn report(quiet: bool) -> Box<dyn Report> {
-    if quiet {
+    if quiet && !log::is_verbose() {
         Box::new(Warnings)
     } else if terminal::is_terminal() {
         Box::new(Terminal {
@@ -24,19 +24,37 @@ pub(super) fn report(quiet: bool) -> Box<dyn Report> {
     }
 }
 
+/// Shows a detail, if they are wanted, and writes it to the log. `above` prints a line.
+fn detail(prefix: &str, message: &str, above: impl FnOnce(&str)) {
+    log::line("detail", &format!("{prefix}{message}"));
+    if log::is_verbose() {
+        let text = terminal::without_controls(message).into_owned();
+        above(&format!("{prefix}  {}", terminal::wrapped(&text, 4)));
+    }
+}
+
 /// Warnings and nothing else.
 #[derive(Debug)]
 struct Warnings;
 
 impl Report for Warnings {
-    fn step(&self, _name: &str, _total: Option<u64>) {}
+    fn step(&self, name: &str, _total: Option<u64>) {
+        log::line("stage", name);
+    }
+
     fn advance(&self, _bytes: u64) {}
 
     fn warn(&self, message: &str) {
         warning("", message);
     }
 
-    fn note(&self, _message: &str) {}
+    fn note(&self, message: &str) {
+        log::line("note", message);
+    }
+
+    fn detail(&self, message: &str) {
+        log::line("detail", message);
+    }
 }
 
 /// Plain lines: one for each step, warning and note.
@@ -45,6 +63,7 @@ struct Lines;
 
 impl Report for Lines {
     fn step(&self, name: &str, total: Option<u64>) {
+        log::line("stage", name);
         match total {
             Some(total) => line(&format!("{name} ({})", crate::units::human(total))),
             None => line(name),
@@ -59,6 +78,10 @@ impl Report for Lines {
 
     fn note(&self, message: &str) {
         note("", message);
+    }
+
+    fn detail(&self, message: &str) {
+        detail("", message, line);
     }
 }
 
@@ -107,6 +130,7 @@ impl Terminal {
 
 impl Report for Terminal {
     fn step(&self, name: &str, total: Option<u64>) {
+        log::line("stage", name);
         // Cleared before the next one is drawn; otherwise it would remain above it.
         if let Some(old) = self
             .bar
@@ -133,6 +157,10 @@ impl Report for Terminal {
 
     fn note(&self, message: &str) {
         self.above(|| note("", message));
+    }
+
+    fn detail(&self, message: &str) {
+        detail("", message, |text| self.above(|| line(text)));
     }
 }
 
@@ -204,6 +232,7 @@ impl OneOfMany {
 
 impl Report for OneOfMany {
     fn step(&self, name: &str, total: Option<u64>) {
+        log::line("stage", &format!("{}: {name}", self.name));
         let Some(bars) = &self.bars else {
             if !self.quiet {
                 self.above(|prefix| line(&format!("{prefix}{name}")));
@@ -231,9 +260,15 @@ impl Report for OneOfMany {
     }
 
     fn note(&self, message: &str) {
-        if !self.quiet {
-            self.above(|prefix| note(prefix, message));
+        match self.quiet {
+            true => log::line("note", &format!("{}: {message}", self.name)),
+            false => self.above(|prefix| note(prefix, message)),
         }
+    }
+
+    fn detail(&self, message: &str) {
+        let prefix = format!("{}: ", self.name);
+        detail(&prefix, message, |text| self.above(|_| line(text)));
     }
 }
 

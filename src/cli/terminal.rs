@@ -78,6 +78,54 @@ pub(super) fn wrapped(text: &str, indent: usize) -> String {
     broken(text, usize::from(columns), indent)
 }
 
+/// The text of an error or a hint: only the first line breaks between words, since lines after it
+/// are those of a configuration.
+pub(super) fn wrapped_first(text: &str, indent: usize) -> String {
+    match text.split_once('\n') {
+        Some((first, rest)) => format!("{}\n{rest}", wrapped(first, indent)),
+        None => wrapped(text, indent),
+    }
+}
+
+/// Lists and tables for standard output: on a terminal, lines that are too long break between
+/// words, and go on where their last column begins.
+pub(super) fn listed(text: &str) -> Cow<'_, str> {
+    if !std::io::stdout().is_terminal() {
+        return Cow::Borrowed(text);
+    }
+    let (_, columns) = Term::stdout().size();
+    Cow::Owned(broken_list(text, usize::from(columns)))
+}
+
+fn broken_list(text: &str, columns: usize) -> String {
+    let mut out = String::new();
+    for line in text.split_inclusive('\n') {
+        let bare = line.trim_end_matches('\n');
+        match console::measure_text_width(bare) > columns {
+            true => out.push_str(&broken(bare, columns, hanging_indent(bare))),
+            false => out.push_str(bare),
+        }
+        if line.ends_with('\n') {
+            out.push('\n');
+        }
+    }
+    out
+}
+
+/// Where the text of a line begins that has a name in front of it, with at least two blanks
+/// between; otherwise four columns after the beginning of the line.
+fn hanging_indent(line: &str) -> usize {
+    const NAMES_END: usize = 24;
+    let start = line.len() - line.trim_start().len();
+    let gap = line.get(start..).and_then(|rest| rest.find("  "));
+    let text = gap.and_then(|gap| {
+        let at = start + gap;
+        let rest = line.get(at..)?;
+        Some(at + rest.len() - rest.trim_start().len())
+    });
+    text.filter(|at| *at <= NAMES_END).unwrap_or(start + 4)
+}
+
 /// The text of errors with the words at the beginnings of its lines coloured, if standard error is
 /// a terminal.
 pub(super) fn painted(text: &str) -> String {
@@ -92,6 +140,25 @@ pub(super) fn painted(text: &str) -> String {
     text.split_inclusive('\n').map(line).collect()
 }
 
+/// The words of a line; what is between backticks, such as a command, is one of them.
+fn words(line: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let (mut start, mut is_code) = (0, false);
+    let closed = line.matches('`').count().is_multiple_of(2);
+    for (at, c) in line.char_indices() {
+        match c {
+            '`' => is_code = !is_code && closed,
+            ' ' if !is_code => {
+                words.push(line.get(start..at).unwrap_or_default());
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    words.push(line.get(start..).unwrap_or_default());
+    words
+}
+
 /// Breaks a text between words into lines of at most `columns` columns, all but the first indented
 /// by `indent`; words that are longer stay whole.
 fn broken(text: &str, columns: usize, indent: usize) -> String {
@@ -103,7 +170,7 @@ fn broken(text: &str, columns: usize, indent: usize) -> String {
             out.push_str(&" ".repeat(indent));
             column = indent;
         }
-        for (at, word) in line.split(' ').enumerate() {
+        for (at, word) in words(line).into_iter().enumerate() {
             let width = console::measure_text_width(word);
             if at > 0 && column + 1 + width > columns {
                 out.push('\n');
@@ -134,6 +201,17 @@ mod tests {
     }
 
     #[test]
+    fn lists_go_on_where_their_text_begins() {
+        let text = "Kernel    one two three\n  a reason: four five six\nshort\n";
+        assert_eq!(
+            broken_list(text, 18),
+            "Kernel    one two\n          three\n  a reason: four\n      five six\nshort\n"
+        );
+        assert_eq!(hanging_indent("error[code]: text"), 4);
+        assert_eq!(hanging_indent("    remedy: text"), 8);
+    }
+
+    #[test]
     fn lines_break_between_words() {
         assert_eq!(
             broken("note: one two three", 14, 6),
@@ -146,6 +224,8 @@ mod tests {
         );
         assert_eq!(broken("one\n  two", 80, 2), "one\n    two");
         assert_eq!(broken("", 80, 2), "");
+        assert_eq!(broken("run `a b c d` now", 9, 2), "run\n  `a b c d`\n  now");
+        assert_eq!(broken("a ` b c", 3, 0), "a `\nb c");
         assert_eq!(broken("größer ünd", 9, 2), "größer\n  ünd");
     }
 }

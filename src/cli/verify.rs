@@ -1,7 +1,8 @@
 //! `goldsmith verify`: checks a finished image.
 
 use super::input::{ImageArgs, read_record};
-use super::{annotate, print, progress};
+use super::log::LogArgs;
+use super::{annotate, print, progress, terminal};
 use crate::artifact::Verifier;
 use crate::golden::{Golden, Selection};
 use crate::problem::Problem;
@@ -34,12 +35,17 @@ pub(super) struct VerifyArgs {
     /// Check that devices running this earlier release (its .json) can install this one
     #[arg(long, value_name = "RECORD", alias = "field")]
     upgrade_from: Option<PathBuf>,
+    /// Record (.json) of the conversion that made the image: its partitions and edits must be there
+    #[arg(long, value_name = "RECORD")]
+    record: Option<PathBuf>,
     /// Golden image that the image was made from: private keys that it does not have are errors
     #[arg(long, value_name = "IMAGE")]
     golden: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    pub(super) log: LogArgs,
     #[command(flatten)]
     input: ImageArgs,
 }
@@ -50,6 +56,7 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let input = args.input.open(&*report)?;
     let key = args.key.as_deref().map(key).transpose()?;
     let earlier = args.upgrade_from.as_deref().map(read_record).transpose()?;
+    let record = args.record.as_deref().map(read_record).transpose()?;
     let artifact = args.artifact.as_deref().map(artifact).transpose()?;
     let golden = args.golden.as_deref();
     let golden_keys = golden
@@ -61,10 +68,14 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
             artifact,
             key: key.as_ref(),
             earlier_record: earlier.as_ref(),
+            record: record.as_ref(),
             golden_keys,
             ..Request::default()
         },
     );
+    for group in &outcome.groups {
+        report.detail(&group.to_string());
+    }
     for finding in &outcome.findings {
         let text = format!("{}: {}", finding.place, finding.text);
         let problem = Problem::new(text.trim_start_matches(": "));
@@ -79,7 +90,8 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
         })?;
         print(&format!("{text}\n"))?;
     } else {
-        print(&text(&args.input.image, input.source.len(), &outcome))?;
+        let text = text(&args.input.image, input.source.len(), &outcome);
+        print(&terminal::listed(&text))?;
     }
     Ok(if good {
         ExitCode::SUCCESS
@@ -111,6 +123,11 @@ fn key(path: &Path) -> anyhow::Result<Verifier> {
 }
 
 fn artifact(path: &Path) -> anyhow::Result<Source> {
+    if path == Path::new("-") {
+        let problem =
+            Problem::new("the Artifact is read more than once, so it cannot be standard input");
+        return Err(problem.hint("write it to a file").into());
+    }
     let file = FileSource::open(path)
         .with_context(|| format!("opening the Artifact {}", path.display()))?;
     Ok(Arc::new(file))

@@ -21,6 +21,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -51,6 +52,33 @@ pub struct CacheUsage {
     pub damaged_frames: u64,
     /// Total size of the cache (bytes).
     pub size: u64,
+}
+
+/// How many frames of a part of the results were in the cache.
+#[derive(Debug, Default)]
+pub(crate) struct FrameCounts {
+    reused: AtomicU64,
+    compressed: AtomicU64,
+}
+
+impl FrameCounts {
+    /// Counts a frame.
+    pub(crate) fn add(&self, reused: bool) {
+        let count = match reused {
+            true => &self.reused,
+            false => &self.compressed,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Reports the frames of the part `of`, and begins anew; nothing if there were none.
+    pub(crate) fn report(&self, of: &str, report: &dyn Report) {
+        let reused = self.reused.swap(0, Ordering::Relaxed);
+        let all = reused + self.compressed.swap(0, Ordering::Relaxed);
+        if all > 0 {
+            report.detail(&format!("cache: {reused} of {all} frames {of} found"));
+        }
+    }
 }
 
 /// An open cache.
@@ -190,15 +218,21 @@ impl Cache {
     }
 
     /// Puts the frame of `plain`, from the cache or compressed now, in the place of `frame`.
-    /// Threads that need the same frame at the same time wait for the first of them.
+    /// Threads that need the same frame at the same time wait for the first of them. Whether it was
+    /// there.
     ///
     /// # Errors
     /// Errors of the compressor.
-    pub(crate) fn frame(&self, codec: Codec, plain: &[u8], frame: &mut Vec<u8>) -> io::Result<()> {
+    pub(crate) fn frame(
+        &self,
+        codec: Codec,
+        plain: &[u8],
+        frame: &mut Vec<u8>,
+    ) -> io::Result<bool> {
         let key = self.key(codec, plain)?;
         if self.find(&key, frame) {
             self.count_reused(plain);
-            return Ok(());
+            return Ok(true);
         }
         let flight = Arc::clone(self.flights().entry(key).or_default());
         let mut made = flight.lock().unwrap_or_else(PoisonError::into_inner);
@@ -209,7 +243,7 @@ impl Cache {
         if made.is_some() || self.find(&key, frame) {
             self.flights().remove(&key);
             self.count_reused(plain);
-            return Ok(());
+            return Ok(true);
         }
         codec.compress_verified(plain, frame)?;
         {
@@ -224,7 +258,7 @@ impl Cache {
         if Arc::strong_count(&flight) > 1 {
             *made = Some(frame.clone());
         }
-        Ok(())
+        Ok(false)
     }
 
     fn count_reused(&self, plain: &[u8]) {

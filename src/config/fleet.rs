@@ -140,7 +140,13 @@ impl Fleet {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let name = path.display().to_string();
         let text = input_file::read_text(path, super::MAX_TEXT as u64, "a fleet")
-            .map_err(|e| Problems::from(Problem::new(format!("reading {name}: {e}"))))?;
+            .map_err(|e| {
+                let problem = Problem::new(format!("reading {name}: {e}"));
+                Problems::from(problem.hint(
+                    "the argument is a TOML file with boards, releases and variants (docs/fleet.md); one image is \
+                     converted by `goldsmith convert`",
+                ))
+            })?;
         let base = path.parent().unwrap_or(Path::new("")).to_owned();
         Self::parse(&text, name, base)
     }

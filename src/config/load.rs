@@ -2,7 +2,7 @@
 
 use super::{Config, ConfigError, Layer, Location, Origin, OriginKind, board, boards, conflicts};
 use crate::input_file;
-use crate::nearest::nearest;
+use crate::nearest::{nearest, nearest_file};
 use crate::pattern::component_matches;
 use crate::problem::{Problem, Problems};
 use std::collections::{BTreeMap, BTreeSet};
@@ -198,6 +198,14 @@ impl Parent {
 /// board.
 fn unreadable(path: &Path, error: &io::Error) -> Problem {
     let problem = Problem::new(format!("reading {}: {error}", path.display()));
+    let len = path.metadata().map_or(0, |found| found.len());
+    if len > MAX_FILE && path.is_file() {
+        return problem.hint("-c names a configuration; the golden image is the last argument");
+    }
+    let near = nearest_file(path).filter(|_| error.kind() == io::ErrorKind::NotFound);
+    if let Some(near) = near.filter(|near| near.extension().is_some_and(|one| one == "toml")) {
+        return problem.hint(format!("did you mean {}?", near.display()));
+    }
     match path.to_str().filter(|name| {
         error.kind() == io::ErrorKind::NotFound && !name.contains('/') && !name.ends_with(".toml")
     }) {

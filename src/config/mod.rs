@@ -40,7 +40,7 @@ pub use schema::{
     Overlay, Partition, Raw, Repository, Root, Server, Storage,
 };
 pub use secrets::{SecretPlace, SecretReference};
-pub use show::Setting;
+pub use show::{Setting, may_hold_secret};
 pub use sizes::{Headroom, RootFilesystemSize};
 pub use text::{Device, DiskId, Secret, name};
 pub use types::FilePath;

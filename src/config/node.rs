@@ -270,10 +270,11 @@ pub(super) fn parse(text: &str, origin: &Arc<Origin>) -> Result<Node, Problems> 
     Ok(Node::new(Location::start(origin), value))
 }
 
-/// Parses `key.path=value`. A value that is not valid TOML is a string.
+/// Parses `key.path=value`. A value that is not valid TOML is a string, unless it begins as a list
+/// or a table does.
 ///
 /// # Errors
-/// If the `=` is missing or the key is invalid.
+/// If the `=` is missing or the key is invalid; a list or a table that is none.
 pub(super) fn parse_set(argument: &str, base: PathBuf) -> Result<Node, Problems> {
     let (key, text) = argument.split_once('=').unwrap_or((argument, ""));
     // The name does not contain the value, which may be secret.
@@ -294,6 +295,23 @@ pub(super) fn parse_set(argument: &str, base: PathBuf) -> Result<Node, Problems>
     let text = text.trim();
     let value = match DeValue::parse(text) {
         Ok(parsed) => value(parsed.get_ref(), &location, &Lines::new(text, &origin), 0)?,
+        Err(_) if text.starts_with(['[', '{']) => {
+            // The message does not contain the value, which may be secret.
+            let begin = text.chars().next().unwrap_or_default();
+            let message = format!(
+                "{}: the value begins with `{begin}`, but is not TOML",
+                origin.name
+            );
+            let example = match begin {
+                '[' => {
+                    "a list is written `KEY=[\"one\", \"two\"]`, and in a shell in single quotes"
+                }
+                _ => {
+                    "a table is written `KEY={ a = \"one\", b = 2 }`, and in a shell in single quotes"
+                }
+            };
+            return Err(Problem::new(message).hint(example).into());
+        }
         Err(_) => Value::String(text.to_owned()),
     };
     let mut node = Node {

@@ -16,6 +16,43 @@ pub struct Setting {
     pub origin: String,
 }
 
+/// Whether a value of this key (such as `server`, `rootfs.edit[0].secret`) may have a secret; true
+/// for a key that does not exist.
+#[must_use]
+pub fn may_hold_secret(key: &str) -> bool {
+    fn holds(at: &str, keys: &[Key], name: &str) -> Option<bool> {
+        keys.iter().find_map(|key| {
+            let path = join(at, &key.name);
+            let is_own = path == name;
+            let is_below = name
+                .strip_prefix(&path)
+                .is_some_and(|rest| rest.starts_with('.'));
+            match &key.shape {
+                Shape::Table(_, keys) | Shape::Tables(_, keys) if is_own => Some(secrets(keys)),
+                Shape::Table(_, keys) | Shape::Tables(_, keys) if is_below => {
+                    holds(&path, keys, name)
+                }
+                Shape::Plain(_) if is_own || is_below => Some(false),
+                _ => None,
+            }
+        })
+    }
+    fn secrets(keys: &[Key]) -> bool {
+        keys.iter().any(|key| match &key.shape {
+            Shape::Table(_, keys) | Shape::Tables(_, keys) => secrets(keys),
+            Shape::Secret => true,
+            Shape::Plain(_) => false,
+        })
+    }
+    // Without the numbers of tables in lists.
+    let parts = key.split('.').map(|part| match part.split_once('[') {
+        Some((name, _)) => name,
+        None => part,
+    });
+    let name = parts.collect::<Vec<_>>().join(".");
+    holds("", &Config::keys(), &name).unwrap_or(true)
+}
+
 impl Config {
     /// Every key with its value and origin, in the order of the manual.
     #[must_use]

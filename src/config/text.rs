@@ -273,9 +273,12 @@ fn url(value: &str) -> Result<String, String> {
     if fine && !value.contains(|c: char| c.is_whitespace() || c.is_control()) {
         Ok(value.to_owned())
     } else {
-        Err(format!(
-            "`{value}` is not a URL such as `https://mender.example.com`"
-        ))
+        let host = value.split('/').next().unwrap_or_default();
+        let is_host = host.contains('.') && !value.contains(char::is_whitespace);
+        Err(match is_host && !value.contains("://") {
+            true => format!("`{value}` is not a URL: did you mean `https://{value}`?"),
+            false => format!("`{value}` is not a URL such as `https://mender.example.com`"),
+        })
     }
 }
 

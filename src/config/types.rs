@@ -253,7 +253,12 @@ impl<C: Choice> ValueType for OneOf<C> {
             .find(|(member, _)| member.word() == text)
             .map(|(choice, _)| *choice);
         if found.is_none() {
-            let hint = nearest(text, words()).map(|word| format!("did you mean `{word}`?"));
+            // A word with a part left out or added: `grub`, `img.gz`.
+            let mut similar = words().filter(|word| {
+                text.len() > 1 && (word.starts_with(text) || text.ends_with(&format!(".{word}")))
+            });
+            let near = nearest(text, words()).or_else(|| similar.next());
+            let hint = near.map(|word| format!("did you mean `{word}`?"));
             invalid(
                 node,
                 at,

@@ -4,7 +4,7 @@ use super::emit::WrittenOutputs;
 use super::judged::Judged;
 use super::outputs::Pending;
 use super::write::{WriteOptions, WrittenConversion};
-use super::{Prepared, Request};
+use super::{Prepared, Request, details};
 use crate::artifact::{self, ArtifactReport, Severity, Signer};
 use crate::digest::Digest;
 use crate::fs::{ext4, fat};
@@ -176,6 +176,7 @@ fn verified(context: &CheckContext<'_>, planned: Content, examined: &ArtifactRep
             .then_some(layout.data.start);
         verify::image(&(Arc::new(planned) as Source), &request)
     };
+    details::checked(&outcome.groups, context.request.report);
     let mut problems = Problems::default();
     for finding in &outcome.findings {
         match finding.severity {

@@ -5,7 +5,7 @@
 //! while slot B is written, the image when it is complete.
 
 use crate::artifact::{self, Meta, Signer};
-use crate::compress::cache::Cache;
+use crate::compress::cache::{Cache, FrameCounts};
 use crate::compress::chunker::Chunk;
 use crate::compress::parallel::{CompressFn, CompressedChunk, ParallelCompressor};
 use crate::compress::pool::Buffer;
@@ -71,6 +71,8 @@ pub(crate) struct Emission<'a> {
     pub(crate) known_digests: Option<&'a KnownDigests>,
     /// What was read of the disk when it was checked, with which it is compared.
     pub(crate) judged: Option<&'a Judged>,
+    /// The frames that were needed since they were last reported.
+    pub(crate) frames: FrameCounts,
     /// Receives progress.
     pub(crate) report: &'a dyn Report,
 }
@@ -158,6 +160,8 @@ impl Emission<'_> {
             Some(image) => self.begin_image(image).map_err(|e| image.writing(e))?,
             None => None,
         };
+        self.frames
+            .report("outside the root filesystem", self.report);
         let slot = stream.as_ref().map(FrameStream::position);
         let hasher = || RangeHasher::new(self.disk.root, self.known_digests);
         let mut hasher = self.block_map.then(hasher);
@@ -175,6 +179,7 @@ impl Emission<'_> {
             let root = start..start + self.disk.root.len();
             copy_sparse(image.file(), root, rootfs.file(), 0).map_err(|e| rootfs.writing(e))?;
         }
+        self.frames.report("of the root filesystem", self.report);
         let (block_map, artifact_sha256) = std::thread::scope(|scope| {
             // The Artifact is complete, and what there is of the image can reach the disk too.
             let read_back = scope.spawn(|| payload.log.read_back(artifact.file()));
@@ -185,6 +190,7 @@ impl Emission<'_> {
                 .map(|image| {
                     let data = data(&root_sha256)?;
                     self.finish_image(image, stream.as_mut().zip(slot), &data)?;
+                    self.frames.report("of the data partition", self.report);
                     hasher
                         .map(|hasher| self.disk.block_map(&hasher.finish()?, &data))
                         .transpose()
@@ -376,7 +382,11 @@ impl Emission<'_> {
     /// Puts one frame in the place of `frame`: from the cache if there is one and it has the frame.
     fn compress(&self, codec: Codec, plain: &[u8], frame: &mut Vec<u8>) -> io::Result<()> {
         match self.cache {
-            Some(cache) => cache.frame(codec, plain, frame),
+            Some(cache) => {
+                let reused = cache.frame(codec, plain, frame)?;
+                self.frames.add(reused);
+                Ok(())
+            }
             None => codec.compress_verified(plain, frame),
         }
     }

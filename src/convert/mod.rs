@@ -4,6 +4,7 @@
 
 mod bills;
 mod check;
+mod details;
 mod disk_parts;
 mod emit;
 mod frame_stream;
@@ -168,6 +169,7 @@ fn prepare_read(request: &Request, mut golden: Golden, verify: bool) -> Result<P
         judged: None,
         _staged: staged,
     };
+    details::prepared(&prepared, request.report);
     request.report.step("checking what will be written", None);
     let problems = client_missing(&prepared, request);
     // A plan can show what is in the files.
@@ -353,12 +355,26 @@ impl Prepared {
             }
         }
         Problems(problems).check()?;
+        if let Some((path, earlier)) = request.upgrade_from {
+            request.report.note(&compared(path, earlier));
+        }
         let notes = self.edited.notes.iter();
         notes.for_each(|note| request.report.note(note));
         let warnings = self.edited.warnings.iter();
         warnings.for_each(|warning| request.report.warn(warning));
         Ok(rehearsed.warnings)
     }
+}
+
+/// What the comparison with an earlier release found.
+fn compared(path: &Path, earlier: &Value) -> String {
+    let name = earlier.get("artifact_name").and_then(Value::as_str);
+    format!(
+        "devices that run {} can install this release: device types, disk and partitions, slots, boot loader, data \
+         partition, update client, Artifact and its signature were compared with {}",
+        name.unwrap_or("the earlier release"),
+        path.display()
+    )
 }
 
 /// Applies all edits, with what hooks stage before and after them.

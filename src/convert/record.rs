@@ -18,7 +18,7 @@ use crate::plan::hooks::Hook;
 use crate::plan::raw::Blob;
 use crate::problem::{Problem, Problems};
 use crate::verify::{Finding, Severity, compatibility, required_on_data};
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use std::path::Path;
@@ -34,9 +34,12 @@ const RECORD_MAX: u64 = 16 << 20;
 /// # Errors
 /// I/O errors; text that is not JSON.
 pub fn read_record(path: &Path) -> Result<serde_json::Value> {
-    let context = || format!("reading the record {}", path.display());
-    let bytes = input_file::read(path, RECORD_MAX, "a record").with_context(context)?;
-    serde_json::from_slice(&bytes).with_context(context)
+    let failed = |why: &dyn std::fmt::Display| {
+        Problem::new(format!("reading the record {}: {why}", path.display()))
+            .hint("a record is the file NAME.json that a conversion writes next to the image")
+    };
+    let bytes = input_file::read(path, RECORD_MAX, "a record").map_err(|e| failed(&e))?;
+    Ok(serde_json::from_slice(&bytes).map_err(|e| failed(&e))?)
 }
 
 /// The record of one conversion.

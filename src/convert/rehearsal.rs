@@ -4,7 +4,7 @@
 
 use super::check::{Parts, examined};
 use super::judged::{Judged, WatchedDisk, WrittenParts};
-use super::{Prepared, Request, write};
+use super::{Prepared, Request, details, write};
 use crate::artifact::{ArtifactReport, Draft};
 use crate::plan::family::Role;
 use crate::plan::hooks::Stage;
@@ -81,6 +81,7 @@ pub(super) fn rehearse(prepared: &Prepared, verify: bool, request: &Request) -> 
         ..verify::Request::default()
     };
     let outcome = verify::image(&planned, &checks);
+    details::checked(&outcome.groups, request.report);
     let said = &prepared.edited.warnings;
     let counts = |finding: &&Finding| match finding.severity {
         Severity::Error => true,

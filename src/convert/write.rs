@@ -5,7 +5,7 @@ use super::emit::{Emission, OutputFormat, OutputNames, WrittenOutputs, common_ch
 use super::layout::Images;
 use super::outputs::Outputs;
 use super::{Prepared, Request};
-use crate::compress::cache::Cache;
+use crate::compress::cache::{Cache, FrameCounts};
 use crate::compress::parallel::threads;
 use crate::image::output::container::Container;
 use crate::plan::Plan;
@@ -115,6 +115,7 @@ pub(super) fn write(
         cache: options.cache,
         known_digests: request.shared.map(|shared| &shared.digests),
         judged: prepared.judged.as_ref(),
+        frames: FrameCounts::default(),
         report,
     };
     let codecs = emission.codecs();

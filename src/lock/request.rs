@@ -102,8 +102,15 @@ impl LockRequest {
         all.find(|bundle| bundle.name == name).ok_or_else(|| {
             let names = bundle::bundles().iter().map(|bundle| &*bundle.name);
             let names: Vec<&str> = names.collect();
-            Problem::new(format!("client.bundle: there is no bundle `{name}`"))
-                .hint(format!("the bundles are {}", names.join(", ")))
+            let begins = |known: &&&str| known.strip_suffix(".0") == Some(name);
+            let meant = names.iter().find(begins);
+            let meant = meant.map(|known| format!("did you mean `{known}`? "));
+            let hint = format!(
+                "{}the bundles are {}",
+                meant.unwrap_or_default(),
+                names.join(", ")
+            );
+            Problem::new(format!("client.bundle: there is no bundle `{name}`")).hint(hint)
         })
     }
 

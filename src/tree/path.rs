@@ -8,16 +8,24 @@ use std::sync::Arc;
 /// How many symlinks one path may pass, as in the kernel.
 const MAX_LINKS: usize = 40;
 
-/// Bytes of a path or name for people: UTF-8 as it is, the rest and control characters escaped.
+/// Bytes of a path or name for people: UTF-8 as it is, the rest and control characters escaped. A
+/// backslash is doubled where it would be taken for the beginning of such an escape, so that no two
+/// names look the same; `\x2d`, as in names of systemd, is none.
 #[must_use]
 pub fn show(bytes: &[u8]) -> String {
     let mut out = String::new();
     for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
+        let mut rest = chunk.valid().chars();
+        while let Some(c) = rest.next() {
+            let next = rest.as_str();
+            let at_invalid = next.is_empty() && !chunk.invalid().is_empty();
             if c.is_control() {
                 out.extend(c.escape_default())
             } else {
-                out.push(c)
+                out.push(c);
+                if c == '\\' && (at_invalid || begins_escape(next)) {
+                    out.push(c);
+                }
             }
         }
         for byte in chunk.invalid() {
@@ -25,6 +33,19 @@ pub fn show(bytes: &[u8]) -> String {
         }
     }
     out
+}
+
+/// Whether a backslash before this text would look like one of the escapes of [`show`].
+fn begins_escape(text: &str) -> bool {
+    let is_high = |digits: &[u8]| match digits {
+        [first, second, ..] => {
+            matches!(first, b'8' | b'9' | b'a'..=b'f') && second.is_ascii_hexdigit()
+        }
+        _ => false,
+    };
+    let byte = text.strip_prefix('x').map(str::as_bytes);
+    let letter = text.starts_with(|c: char| matches!(c, '\\' | 'n' | 'r' | 't') || c.is_control());
+    letter || text.starts_with("u{") || byte.is_some_and(is_high)
 }
 
 /// Why a path could not be walked.
@@ -173,4 +194,43 @@ pub(super) fn components(path: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
     path.split(|b| *b == b'/')
         .filter(|name| !name.is_empty() && *name != b".")
         .map(<[u8]>::to_vec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn no_two_names_look_the_same() {
+        for (name, shown) in [
+            (&b"dev-disk-by\\x2duuid"[..], "dev-disk-by\\x2duuid"),
+            (b"a\xff", "a\\xff"),
+            (b"a\\xff", "a\\\\xff"),
+            (b"a\n", "a\\n"),
+            (b"a\\n", "a\\\\n"),
+            (b"a\\\\n", "a\\\\\\\\n"),
+            (b"\\", "\\"),
+            (b"\\\xff", "\\\\\\xff"),
+            ("\u{85}".as_bytes(), "\\u{85}"),
+            (b"\\u{85}", "\\\\u{85}"),
+        ] {
+            assert_eq!(show(name), shown);
+        }
+        // All names of few bytes that matter.
+        let bytes = b"\\nxf8u{}\n\xff";
+        let mut seen: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        let mut names: Vec<Vec<u8>> = vec![Vec::new()];
+        for _ in 0..5 {
+            let longer = names
+                .iter()
+                .flat_map(|name| bytes.iter().map(|byte| [&name[..], &[*byte]].concat()));
+            names = longer.collect();
+            for name in &names {
+                if let Some(other) = seen.insert(show(name), name.clone()) {
+                    panic!("{name:?} and {other:?} look the same: {}", show(name));
+                }
+            }
+        }
+    }
 }

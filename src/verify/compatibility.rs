@@ -64,7 +64,7 @@ pub fn check(old: &Value, new: &Contract) -> Vec<Finding> {
 }
 
 /// Why a value cannot be compared with: it is not the record that a conversion wrote.
-fn not_a_record(value: &Value) -> Option<String> {
+pub(super) fn not_a_record(value: &Value) -> Option<String> {
     const NAME: &str = "a conversion writes it next to the image, as NAME.json";
     let Some(fields) = value.as_object() else {
         return Some(format!("is not a JSON object: {NAME}"));

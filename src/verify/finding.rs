@@ -176,6 +176,16 @@ pub struct CheckGroup {
     pub failed: u64,
 }
 
+impl fmt::Display for CheckGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "checked {}: {} passed", self.name, self.passed)?;
+        match self.failed {
+            0 => Ok(()),
+            failed => write!(f, ", {failed} failed"),
+        }
+    }
+}
+
 /// Findings of one code in one group beyond this are counted, not kept.
 const KEPT: u64 = 20;
 

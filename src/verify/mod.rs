@@ -32,6 +32,7 @@ mod fat;
 mod finding;
 mod numbers;
 mod probe;
+mod record;
 mod relations;
 mod request;
 mod slots;
@@ -95,6 +96,9 @@ fn disk_image(source: &Source, request: &Request<'_>, report: PendingReport<'_>)
         for finding in findings {
             log.add(finding.severity, finding.code, finding.place, finding.text);
         }
+    }
+    if let Some(own) = request.record {
+        record::check(own, &disk, &roles, &mut log);
     }
     log.finish()
 }

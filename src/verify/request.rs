@@ -16,6 +16,8 @@ pub struct Request<'a> {
     pub key: Option<&'a Verifier>,
     /// The record (JSON) of an earlier release, whose devices must be able to install the Artifact.
     pub earlier_record: Option<&'a Value>,
+    /// The record (JSON) of the conversion that made the image.
+    pub record: Option<&'a Value>,
     /// The report on an Artifact that was validated already; `artifact` and `key` are ignored then.
     pub artifact_report: Option<&'a ArtifactReport>,
     /// The offsets (bytes) of two partitions that are known to have the same content: they are not

@@ -102,6 +102,16 @@ impl Volume {
 }
 
 impl Volume {
+    /// The name of what it contains; of an ext filesystem, its version.
+    #[must_use]
+    pub fn filesystem_name(&self) -> &'static str {
+        match self.filesystem {
+            Filesystem::Ext => ext4::read::Filesystem::open(self.content.clone())
+                .map_or(self.filesystem.name(), |filesystem| filesystem.info().kind),
+            other => other.name(),
+        }
+    }
+
     /// The bytes of its filesystem, without what is left of the partition after its end.
     ///
     /// # Errors
@@ -165,7 +175,7 @@ impl Opened {
         let mut volumes = self.volumes.iter();
         let found = match part {
             Some(Part::Number(number)) => volumes.find(|one| one.number == Some(*number)),
-            Some(Part::Name(name)) => volumes.find(|one| one.is_called(name)),
+            Some(Part::Name(name)) => self.called(name)?,
             None if self.volumes.len() == 1 => volumes.next(),
             None => volumes.find(|one| one.role == Some(Role::Root)),
         };
@@ -179,23 +189,47 @@ impl Opened {
                 true => "the disk has none".to_owned(),
                 false => parts.join(", "),
             };
-            Problem::new(format!("{wanted}: {list}"))
-                .hint("write IMAGE:NUMBER:PATH, or the name of a partition in the place of NUMBER")
+            let hint = match part {
+                Some(Part::Name(name)) if name.contains('/') => {
+                    format!("did you mean IMAGE:/{name}?")
+                }
+                _ => "write IMAGE:NUMBER:PATH, or the name of a partition in the place of NUMBER"
+                    .to_owned(),
+            };
+            Problem::new(format!("{wanted}: {list}")).hint(hint)
         })
     }
 }
 
-impl Volume {
-    fn is_called(&self, name: &str) -> bool {
-        self.name == name || self.role.is_some_and(|role| role.is_called(name))
+impl Opened {
+    /// The volume that is for what `name` says, or the only one with this name in a GPT, which may
+    /// be any.
+    fn called(&self, name: &str) -> Result<Option<&Volume>, Problem> {
+        let is_for = |one: &&Volume| one.role.is_some_and(|role| role.is_called(name));
+        if let Some(found) = self.volumes.iter().find(is_for) {
+            return Ok(Some(found));
+        }
+        let named = self.volumes.iter().filter(|one| one.name == name);
+        let named: Vec<&Volume> = named.collect();
+        if named.len() > 1 {
+            let list: Vec<String> = named.iter().map(|one| one.described()).collect();
+            let text = format!(
+                "more than one partition has the name `{name}`: {}",
+                list.join(", ")
+            );
+            return Err(Problem::new(text).hint("write the number in the place of the name"));
+        }
+        Ok(named.first().copied())
     }
+}
 
+impl Volume {
     /// Number, name and content in short, as in `2 (root, ext2/3/4)`.
     fn described(&self) -> String {
         let number = self
             .number
             .map_or_else(|| "-".to_owned(), |n| n.to_string());
-        let holds = self.filesystem.name();
+        let holds = self.filesystem_name();
         match self.role {
             Some(role) => format!("{number} ({}, {holds})", role.name()),
             None => format!("{number} ({holds})"),
@@ -380,4 +414,56 @@ fn of_artifact(path: &Path, options: &OpenOptions<'_>) -> anyhow::Result<Opened>
     let mut opened = alone(content, found, "Artifact".to_owned());
     opened.release = Some(report.artifact.name);
     Ok(opened)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::MemSource;
+
+    #[test]
+    fn what_a_partition_is_for_comes_before_its_name() {
+        let source = || -> Source { Arc::new(MemSource(Vec::new().into())) };
+        let volume = |number, name: &str, role| Volume {
+            number: Some(number),
+            start: 0,
+            len: 0,
+            name: name.to_owned(),
+            kind: String::new(),
+            filesystem: Filesystem::Unknown,
+            role,
+            content: source(),
+        };
+        let opened = Opened {
+            form: String::new(),
+            input: None,
+            content: source(),
+            len: 0,
+            release: None,
+            volumes: vec![
+                volume(1, "root", Some(Role::Boot)),
+                volume(2, "boot", Some(Role::Root)),
+                volume(3, "twice", None),
+                volume(4, "twice", None),
+                volume(5, "config", None),
+            ],
+        };
+        let found = |name: &str| {
+            let found = opened.volume(Some(&Part::Name(name.to_owned())));
+            found.map(|one| one.number).map_err(|error| error.message)
+        };
+        assert_eq!(found("root"), Ok(Some(2)));
+        assert_eq!(found("boot"), Ok(Some(1)));
+        assert_eq!(found("config"), Ok(Some(5)));
+        assert!(
+            found("twice")
+                .unwrap_err()
+                .contains("3 (nothing known), 4 (nothing known)")
+        );
+        assert!(
+            found("none")
+                .unwrap_err()
+                .starts_with("there is no partition `none`")
+        );
+    }
 }

@@ -10,6 +10,7 @@ mod foreign_images;
 mod identity;
 mod image;
 mod matrix;
+mod record;
 mod relations;
 mod startup;
 mod startup_cases;

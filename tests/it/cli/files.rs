@@ -20,7 +20,7 @@ fn files_are_found_by_number_name_and_role() {
     let at = dir.path();
     assert_eq!(
         out(at, "ls golden.img"),
-        "1   boot        8 MiB  FAT\n2   root       16 MiB  ext2/3/4\n"
+        "1   boot        8 MiB  FAT\n2   root       16 MiB  ext4\n"
     );
     let release = fs::read_to_string(at.join("root/etc/os-release")).unwrap();
     for address in [
@@ -120,7 +120,7 @@ fn addresses_that_lead_nowhere() {
     let Some(dir) = workplace() else { return };
     let case = |line: &str, text: &str| (line.to_owned(), text.to_owned());
     let ls = "hint: `goldsmith ls` lists what is there, as in IMAGE:PART:";
-    let parts = "error: there is no partition 9: 1 (boot, FAT), 2 (root, ext2/3/4)\n\
+    let parts = "error: there is no partition 9: 1 (boot, FAT), 2 (root, ext4)\n\
                  hint: write IMAGE:NUMBER:PATH, or the name of a partition in the place of NUMBER\n";
     let cases = [
         case("ls golden.img:9:/", parts),
@@ -137,7 +137,8 @@ fn addresses_that_lead_nowhere() {
         ),
         case(
             "cat golden.img:/etc",
-            "error: /etc is a directory\nhint: list it with `goldsmith ls`\n",
+            "error: /etc is a directory\n\
+             hint: name a file, as in golden.img:/etc/os-release; `goldsmith ls` lists directories\n",
         ),
         case(
             "extract golden.img:/etc root",

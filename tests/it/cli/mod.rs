@@ -20,10 +20,12 @@ mod init;
 mod inspect;
 mod install;
 mod json;
+mod log;
 mod messages;
 mod migrate;
 mod mistakes;
 mod pipelines;
+mod slips;
 
 /// Runs goldsmith in `dir`; `line` is split at blanks.
 fn run(dir: &Path, line: &str) -> Output {

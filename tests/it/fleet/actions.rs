@@ -106,7 +106,9 @@ fn an_action_has_all_it_needs_and_gives_the_same_bytes() {
         assert_eq!(action["platform"]["ISA"], "x86-64");
     }
     let text = said(command(dir, &["plan", "fleet.toml"]));
-    let line = "atlas-plain\n  .goldsmith/goldsmith convert --no-cache --config common.toml --config boards/atlas.toml --set 'artifact.name=\"r1\"' --output-dir deploy/atlas-plain golden.img\n  reads 4 files (";
+    let line = "atlas-plain\n  .goldsmith/goldsmith convert \\\n      --no-cache \\\n      --config common.toml \\\n      \
+                --config boards/atlas.toml \\\n      --set 'artifact.name=\"r1\"' \\\n      --output-dir deploy/atlas-plain golden.img\n  \
+                reads   4 files (";
     assert!(text.starts_with(line), "{text}");
 }
 
