@@ -8,8 +8,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// A directory of programs: an emulator without KVM that notes its arguments and runs `script`, and a
-/// `qemu-img` that makes a file.
+/// A directory of programs: an emulator without KVM that notes its arguments and runs `script`, and
+/// a `qemu-img` that makes a file.
 fn programs(at: &Path, script: &str) {
     let dir = at.join("bin");
     fs::create_dir_all(&dir).unwrap();
@@ -60,7 +60,10 @@ fn a_start_is_told_from_a_dead_end() {
             && said.ends_with(" s: a login prompt on the serial line\n"),
         "{said}"
     );
-    assert_eq!(stderr(&output), "note: amd64 machine, BIOS\n");
+    assert_eq!(
+        stderr(&output),
+        "note: amd64 machine, BIOS, without KVM: a start takes 1 to 3 minutes\n"
+    );
     assert_eq!(fs::read(at.join("log")).unwrap(), b"Debian\r\nhost login: ");
     let arguments = fs::read_to_string(at.join("arguments")).unwrap();
     assert!(

@@ -239,9 +239,9 @@ fn follow(title: &str, steps: &[Step], effects: Effects) -> Vec<String> {
     golden(dir, title == "What must survive updates");
     let server = title == "Secrets";
     let client = if server {
-        ""
+        "[client]\nrequired = false\n"
     } else {
-        "[client]\nmanaged = false\n"
+        "[client]\nrequired = false\nmanaged = false\n"
     };
     fs::write(dir.join("base.toml"), format!("{BASE}{client}")).unwrap();
     fs::write(dir.join("device.toml"), "").unwrap();
@@ -337,6 +337,7 @@ const RUN: &[&str] = &["delta.md", "json.md"];
 const HELD_ELSEWHERE: &[(&str, &str)] = &[
     ("cookbook.md", "above"),
     ("first-update.md", "make test-first-update"),
+    ("boot-check.md", "boot::command, cli::boot_check"),
     ("ci.md", "boots: boot::command; the files: cli::pipelines"),
     ("client.md", "repositories: lock::device, lock::mistakes"),
     (

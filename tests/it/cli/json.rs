@@ -101,6 +101,7 @@ const RICH: &str = r##"extends = "qemux86-64"
 [storage]
 alignment = "1 MiB"
 [client]
+required = false
 managed = false
 [[raw]]
 file = "blob"

@@ -64,7 +64,10 @@ fn a_log_tells_the_whole_conversion() {
 fn a_failure_is_in_the_log_with_its_hint() {
     let Some(dir) = workplace() else { return };
     let at = dir.path();
-    let output = run(at, "plan -c qemux86-64 -n r1 --log plan.log golden.img");
+    let output = run(
+        at,
+        "plan -c qemux86-64 -s client.required=true -n r1 --log plan.log golden.img",
+    );
     assert_eq!(output.status.code(), Some(1));
     let log = fs::read_to_string(at.join("plan.log")).unwrap();
     assert!(

@@ -237,10 +237,16 @@ fn an_image_without_a_client() {
                 hint: set client.bundle or client.packages, or install a client in the golden image (docs/client.md); \
                 client.required = false converts the image without one\n";
     let cases = [
-        case("plan -q -c qemux86-64 -n r1 golden.img", text),
-        case("convert -q -c qemux86-64 -n r1 golden.img", text),
         case(
-            "convert -q --no-verify -c qemux86-64 -n r1 golden.img",
+            "plan -q -c qemux86-64 -s client.required=true -n r1 golden.img",
+            text,
+        ),
+        case(
+            "convert -q -c qemux86-64 -s client.required=true -n r1 golden.img",
+            text,
+        ),
+        case(
+            "convert -q --no-verify -c qemux86-64 -s client.required=true -n r1 golden.img",
             text,
         ),
     ];
