@@ -151,7 +151,7 @@ fn results(at: &Path, seen: &mut Seen) {
         seen.prints(at, name, &line);
     }
     let failed = seen.prints(at, "failure", "plan --json -c none -n r1 golden.img");
-    assert_eq!(failed["exit-code"], 2);
+    assert_eq!(failed["exit-code"], 1);
     assert!(failed["errors"][0]["hint"].is_string(), "{failed:#}");
 }
 
