@@ -78,7 +78,7 @@ docs:
 	scripts/setup.sh docs
 	scripts/docs/book.py target/book
 
-## test-first-update  replays docs/first-update.md in an empty directory, from the page's own words
+## test-first-update  replays docs/first-update.md in an empty directory, from the page's own words, up to an emulated device that was updated
 test-first-update: setup build
 	fixtures/debs.sh target/debs
 	scripts/test-first-update.sh $(GOLDSMITH) "$$(fixtures/golden.sh mini-bookworm)" target/debs

@@ -1,7 +1,7 @@
 #!/bin/bash
 # test-first-update.sh GOLDSMITH GOLDEN PACKAGES: replays docs/first-update.md in an empty directory, from the page's own words, as whoever runs
 # this: the blocks between <!-- replay --> and <!-- end of replay -->. GOLDEN is a golden image, PACKAGES a directory with the update client's packages,
-# which the page has apt download. The steps on the device are those that the boots of the tests make.
+# which the page has apt download. The steps on the device are those of its `goldsmith boot --check --update`.
 set -euo pipefail
 export LC_ALL=C
 page=$(cd "$(dirname "$0")/.." && pwd)/docs/first-update.md
