@@ -21,7 +21,7 @@ GOLDEN :=
 QUICK :=
 FILTER :=
 
-.PHONY: build help check demo docs setup release test test-boot test-first-update test-fleet test-packages test-release test-reproducible test-sbom bench bench-fleet \
+.PHONY: build help check check-macos demo docs setup release test test-boot test-first-update test-fleet test-packages test-release test-reproducible test-sbom bench bench-fleet \
   lint msrv deny fuzz clean
 
 ## build       the command as one static file, for any Linux of this architecture (the default)
@@ -133,6 +133,10 @@ lint:
 ## msrv        checks with the oldest Rust that Cargo.toml promises; needs rustup
 msrv:
 	scripts/msrv.sh
+
+## check-macos  whether library and program compile for macOS; needs rustup's x86_64-apple-darwin
+check-macos:
+	scripts/check-macos.sh
 
 ## deny        advisories, licences, duplicates and origins of crates (deny.toml); needs cargo-deny
 deny:

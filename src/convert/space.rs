@@ -16,8 +16,9 @@ const BLOCK: usize = 4096;
 const PIECE: u64 = 1 << 20;
 /// The most that compression is expected to save: a result of a fourth of the data.
 const COMPRESSED: u64 = 4;
-/// Types of filesystems that never store the same block of two files once, by `linux/magic.h`:
+/// Types of filesystems of Linux that never store the same block of two files once, by `linux/magic.h`:
 /// ext2, ext3 and ext4; tmpfs.
+#[cfg(target_os = "linux")]
 const WHOLE_COPIES: [u64; 2] = [0xEF53, 0x0102_1994];
 
 /// How often the root filesystem is written.
@@ -81,13 +82,27 @@ impl Room {
     fn below(dir: &Path) -> io::Result<Self> {
         let there = dir.ancestors().find(|dir| dir.is_dir());
         let there = there.filter(|dir| !dir.as_os_str().is_empty());
-        let stat = rustix::fs::statfs(there.unwrap_or(Path::new(".")))?;
-        let number = |value: i64| u64::try_from(value).unwrap_or_default();
+        let there = there.unwrap_or(Path::new("."));
+        let room = rustix::fs::statvfs(there)?;
         Ok(Self {
-            free: stat.f_bavail.saturating_mul(number(stat.f_bsize)),
-            shared: !WHOLE_COPIES.contains(&number(stat.f_type)),
+            free: room.f_bavail.saturating_mul(room.f_frsize),
+            shared: may_share_blocks(there)?,
         })
     }
+}
+
+/// Whether files of the filesystem at `path` may share blocks.
+#[cfg(target_os = "linux")]
+fn may_share_blocks(path: &Path) -> io::Result<bool> {
+    let kind = u64::try_from(rustix::fs::statfs(path)?.f_type).unwrap_or_default();
+    Ok(!WHOLE_COPIES.contains(&kind))
+}
+
+/// Whether files of the filesystem at `path` may share blocks: elsewhere than on Linux, that is not
+/// known.
+#[cfg(not(target_os = "linux"))]
+fn may_share_blocks(_: &Path) -> io::Result<bool> {
+    Ok(true)
 }
 
 /// Compares what the results need with the room in `dir`. Returns a warning if it may not be

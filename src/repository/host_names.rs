@@ -8,7 +8,6 @@
 use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::system_conf::parse_resolv_conf;
 use hickory_resolver::{Hosts, Resolver as DnsClient};
 use std::fs;
 use std::io;
@@ -108,7 +107,7 @@ impl HostNames {
             .split(|byte| *byte == b'\n')
             .any(|line| line.trim_ascii_start().starts_with(b"nameserver"));
         let (mut config, mut options) = if lists_servers {
-            parse_resolv_conf(&text)?
+            listed(&text)?
         } else {
             // resolv.conf(5): a name server of this host.
             let local = NameServerConfig::udp_and_tcp(Ipv4Addr::LOCALHOST.into());
@@ -135,6 +134,18 @@ impl HostNames {
         let text = format!("looking up {host} by the name servers of {servers}: {error}");
         ureq::Error::Io(io::Error::other(text))
     }
+}
+
+/// The name servers that a `resolv.conf(5)` lists.
+#[cfg(not(target_vendor = "apple"))]
+fn listed(text: &[u8]) -> Result<(ResolverConfig, ResolverOpts), NetError> {
+    hickory_resolver::system_conf::parse_resolv_conf(text)
+}
+
+/// The name servers of the system, whose `resolv.conf(5)` is a copy for old programs.
+#[cfg(target_vendor = "apple")]
+fn listed(_: &[u8]) -> Result<(ResolverConfig, ResolverOpts), NetError> {
+    Ok(hickory_resolver::system_conf::read_system_conf()?)
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ fn materials(small: &Path, dir: &Path) {
     );
     fs::set_permissions(dir.join("key.pem"), fs::Permissions::from_mode(0o644)).unwrap();
     let config = "extends = \"qemux86-64\"\n[storage]\nsize = \"256 MiB\"\nalignment = \"1 MiB\"\n[boot]\nsize = \"8 MiB\"\n\
-                  [rootfs]\noverlays = [\"overlay\"]\n[data]\nsize = \"16 MiB\"\n[client]\npackages = [\"*.deb\"]\nmanaged = false\n\
+                  [rootfs]\noverlays = [\"overlay\"]\n[data]\nsize = \"16 MiB\"\n[client]\npackages = [\"*.deb\"]\nmanaged = false\nrequired = false\n\
                   [artifact]\nkey = \"key.pem\"\n[output]\nrootfs = true\nname = \"r1\"\n";
     fs::write(dir.join("device.toml"), config).unwrap();
     must("chmod", &[&"-R", &"a+rwX", &dir]);
