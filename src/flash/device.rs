@@ -259,10 +259,6 @@ impl DeviceState {
     }
 }
 
-#[cfg_attr(
-    target_os = "linux",
-    expect(clippy::useless_conversion, reason = "elsewhere it is another type")
-)]
 fn number(device: u64) -> (u32, u32) {
     let device = rustix::fs::Dev::try_from(device).unwrap_or_default();
     (rustix::fs::major(device), rustix::fs::minor(device))

@@ -134,10 +134,15 @@ impl Running {
             .spawn()
             .expect("goldsmith starts");
         let mut running = Self(child);
+        // One that is stopped before it locks a file would have to make it again.
+        let is_locked = |part: &String| {
+            let file = fs::File::open(dir.join(part));
+            file.is_ok_and(|file| file.try_lock().is_err())
+        };
         running.wait_until(|| {
             parts(dir)
                 .iter()
-                .filter(|part| !before.contains(part))
+                .filter(|part| !before.contains(part) && is_locked(part))
                 .count()
                 >= 2
         });
