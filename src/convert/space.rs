@@ -16,8 +16,8 @@ const BLOCK: usize = 4096;
 const PIECE: u64 = 1 << 20;
 /// The most that compression is expected to save: a result of a fourth of the data.
 const COMPRESSED: u64 = 4;
-/// Types of filesystems of Linux that never store the same block of two files once, by `linux/magic.h`:
-/// ext2, ext3 and ext4; tmpfs.
+/// Types of filesystems of Linux that never store the same block of two files once, by
+/// `linux/magic.h`: ext2, ext3 and ext4; tmpfs.
 #[cfg(target_os = "linux")]
 const WHOLE_COPIES: [u64; 2] = [0xEF53, 0x0102_1994];
 
