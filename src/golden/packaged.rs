@@ -7,24 +7,46 @@ use std::collections::BTreeSet;
 /// The paths of files that packages brought, without those that their owner edits.
 #[must_use]
 pub fn packaged(root: &Tree) -> BTreeSet<Vec<u8>> {
+    let mut out = BTreeSet::new();
+    for_each_line(root, &mut |line| {
+        out.insert(in_tree(root, line));
+    });
+    out
+}
+
+/// Whether a package brought the file, and its owner does not edit it: as [`packaged`], for few
+/// files.
+#[must_use]
+pub fn is_packaged(root: &Tree, path: &[u8]) -> bool {
+    let wanted = name(path);
+    let mut found = false;
+    for_each_line(root, &mut |line| {
+        found = found || (name(line) == wanted && in_tree(root, line) == path);
+    });
+    found
+}
+
+/// The last component of a path.
+fn name(path: &[u8]) -> Option<&[u8]> {
+    path.rsplit(|byte| *byte == b'/').next()
+}
+
+/// The path of a line in the tree: a list may name `/bin/x`, where `/bin` is a link.
+fn in_tree(root: &Tree, line: &[u8]) -> Vec<u8> {
+    root.walk(line, false)
+        .map_or_else(|_| line.to_vec(), |walk| walk.path())
+}
+
+/// Calls `f` with each line of the lists that is not below `/etc`.
+fn for_each_line(root: &Tree, f: &mut dyn FnMut(&[u8])) {
     const INFO: &str = "/var/lib/dpkg/info";
     const LIST_LIMIT: u64 = 16 << 20;
-    let mut out = BTreeSet::new();
-    for path in references::entries(root, INFO) {
-        if !path.ends_with(".list") {
-            continue;
-        }
+    let lists = references::entries(root, INFO).into_iter();
+    for path in lists.filter(|path| path.ends_with(".list")) {
         let bytes = root.read(&path, LIST_LIMIT).ok().flatten();
-        for line in bytes.unwrap_or_default().split(|byte| *byte == b'\n') {
-            if line.is_empty() || line.starts_with(b"/etc/") {
-                continue;
-            }
-            // A list may name `/bin/x`, where `/bin` is a link.
-            match root.walk(line, false) {
-                Ok(walk) => out.insert(walk.path()),
-                Err(_) => out.insert(line.to_vec()),
-            };
-        }
+        let bytes = bytes.unwrap_or_default();
+        let lines = bytes.split(|byte| *byte == b'\n');
+        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with(b"/etc/"));
+        lines.for_each(&mut *f);
     }
-    out
 }

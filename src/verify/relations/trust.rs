@@ -7,13 +7,12 @@ use super::super::request::{Request, SearchedFiles};
 use super::ACCEPTED;
 use crate::artifact::Verifier;
 use crate::digest::sha256;
-use crate::golden::packaged::packaged;
+use crate::golden::packaged::is_packaged;
 use crate::keyfile::{self, KeyFile, PrivateKey};
 use crate::side_by_side;
 use crate::stream::{Content, ReadAt};
 use crate::tree::{DirEntry, LeafKind, Tree, show};
 use serde_json::{Map, Value};
-use std::cell::LazyCell;
 use std::collections::BTreeSet;
 
 const CONF: &str = "/etc/mender/mender.conf";
@@ -126,8 +125,6 @@ pub(super) fn private_keys(disk: &Disk, roles: &Roles, request: &Request<'_>, lo
         return;
     };
     let accepted = accepted(&root.tree);
-    // Everybody can have what packages bring: examples, and keys for tests.
-    let packaged = LazyCell::new(|| packaged(&root.tree));
     let boot_mount = super::boot_mount(disk, roles).unwrap_or_default();
     let parts = [
         (Some(roles.a), ""),
@@ -139,37 +136,57 @@ pub(super) fn private_keys(disk: &Disk, roles: &Roles, request: &Request<'_>, lo
         let Some(files) = disk.files(number) else {
             continue;
         };
-        let mut searched = 0_usize;
-        let mut wanted: Vec<(Vec<u8>, &Content)> = Vec::new();
-        files.tree.visit(&mut |path, entry| {
-            let DirEntry::Leaf(id) = entry else { return };
-            let LeafKind::File(content) = &files.tree.leaf(*id).kind else {
+        let mut all = 0_usize;
+        let mut searched: Vec<&Content> = Vec::new();
+        files.tree.visit(&mut |_, entry| {
+            let Some(content) = file_of(&files.tree, entry) else {
                 return;
             };
-            searched = searched.saturating_add(1);
-            let shown = show(path);
-            if content.len() <= SEARCHED && !accepted.contains(&format!("{mount}{shown}")) {
-                wanted.push((path.to_vec(), content));
+            all = all.saturating_add(1);
+            if content.len() <= SEARCHED {
+                searched.push(content);
             }
         });
         let known = request.searched;
-        let keys = side_by_side::map(&wanted, |(_, content)| private_key_in(content, known));
-        for ((path, content), key) in wanted.into_iter().zip(keys) {
-            let Some(PrivateKey { form, .. }) = key else {
-                continue;
-            };
-            if mount.is_empty() && packaged.contains(&path) {
-                continue;
-            }
-            let (severity, why) = judge(content, request.golden_keys.as_ref());
-            log.add(
-                severity,
-                "private-key",
-                Location::partition(number).path(show(&path)),
-                format!("it holds a private key ({form}), {why}"),
-            );
+        let keys = side_by_side::map(&searched, |content| private_key_in(content, known));
+        if keys.iter().any(Option::is_some) {
+            // In the same order: paths are made for the files that need them.
+            let mut keys = keys.into_iter();
+            files.tree.visit(&mut |path, entry| {
+                let content = file_of(&files.tree, entry);
+                let Some(content) = content.filter(|content| content.len() <= SEARCHED) else {
+                    return;
+                };
+                let Some(PrivateKey { form, .. }) = keys.next().flatten() else {
+                    return;
+                };
+                let shown = show(path);
+                // Everybody can have what packages bring: examples, and keys for tests.
+                let is_packaged = || mount.is_empty() && is_packaged(&root.tree, path);
+                if accepted.contains(&format!("{mount}{shown}")) || is_packaged() {
+                    return;
+                }
+                let (severity, why) = judge(content, request.golden_keys.as_ref());
+                log.add(
+                    severity,
+                    "private-key",
+                    Location::partition(number).path(shown),
+                    format!("it holds a private key ({form}), {why}"),
+                );
+            });
         }
-        log.passed_all(searched);
+        log.passed_all(all);
+    }
+}
+
+/// The content of an entry that is a regular file.
+fn file_of<'t>(tree: &'t Tree, entry: &DirEntry) -> Option<&'t Content> {
+    let DirEntry::Leaf(id) = entry else {
+        return None;
+    };
+    match &tree.leaf(*id).kind {
+        LeafKind::File(content) => Some(content),
+        _ => None,
     }
 }
 
