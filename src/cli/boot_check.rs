@@ -117,7 +117,7 @@ pub(super) fn run(
     }
     if update.is_some() && !computer.is_fast() {
         let notes = progress::report(args.json);
-        notes.note("without KVM, the check with an update takes 15 to 40 minutes");
+        notes.note("without KVM, the check with an update takes 5 to 40 minutes");
     }
     let mut steps: Vec<Step> = Vec::new();
     let mut written = Ok(());
