@@ -5,7 +5,7 @@ use super::input::ContentArgs;
 use super::{new_file, print, progress};
 use crate::emulate::{self, Computer, DiskFormat, Machine, Settings, Verdict};
 use crate::image::source::InputFormat;
-use crate::problem::{Problem, Usage};
+use crate::problem::Problem;
 use crate::units::parse_size;
 use anyhow::Context as _;
 use clap::{Args, value_parser};
@@ -117,7 +117,9 @@ pub(super) fn run(args: &BootArgs) -> anyhow::Result<ExitCode> {
             "--disk-size is smaller than the image ({} bytes)",
             opened.len
         ));
-        return Err(Usage::from(problem).into());
+        return Err(problem
+            .hint("leave it out, or give at least as many")
+            .into());
     }
     let ssh = match args.check && !demands.drive() {
         true => Some(free_port()?),

@@ -5,7 +5,7 @@ use super::{print, progress};
 use crate::emulate::{self, Computer, Driven, Life, Step, StepVerdict};
 use crate::fs::ext4;
 use crate::input_file;
-use crate::problem::{Problem, Usage};
+use crate::problem::Problem;
 use crate::rules::{Rules, SizeRules, judge_files, judge_sizes};
 use crate::units::counted;
 use crate::volume::{Opened, Role};
@@ -48,12 +48,11 @@ impl Demands {
             None => Rules::default(),
             Some(path) => {
                 let shown = path.display().to_string();
-                let bytes = input_file::read(path, MOST, "file of rules").map_err(|error| {
-                    Usage::from(Problem::new(format!("reading the rules {shown}: {error}")))
-                })?;
+                let bytes = input_file::read(path, MOST, "file of rules")
+                    .map_err(|error| Problem::new(format!("reading the rules {shown}: {error}")))?;
                 let text = String::from_utf8(bytes)
-                    .map_err(|_| Usage::from(Problem::new(format!("{shown} is not UTF-8"))))?;
-                Rules::parse(&shown, &text).map_err(Usage)?
+                    .map_err(|_| Problem::new(format!("{shown} is not UTF-8")))?;
+                Rules::parse(&shown, &text)?
             }
         };
         let report = progress::report(true);
@@ -63,7 +62,7 @@ impl Demands {
             .transpose()?;
         if let (Some(path), Some(None)) = (args.update, update.as_ref().map(|one| &one.release)) {
             let problem = Problem::new(format!("{} is not an Artifact", path.display()));
-            return Err(Usage::from(problem.hint("give the .mender file to --update")).into());
+            return Err(problem.hint("give the .mender file to --update").into());
         }
         Ok(Self { rules, update })
     }

@@ -14,16 +14,21 @@ pub fn packaged(root: &Tree) -> BTreeSet<Vec<u8>> {
     out
 }
 
-/// Whether a package brought the file, and its owner does not edit it: as [`packaged`], for few
-/// files.
+/// Those of `paths` that [`packaged`] would name, without its memory for all others.
 #[must_use]
-pub fn is_packaged(root: &Tree, path: &[u8]) -> bool {
-    let wanted = name(path);
-    let mut found = false;
+pub fn packaged_of<'p>(root: &Tree, paths: &[&'p [u8]]) -> BTreeSet<&'p [u8]> {
+    let mut out = BTreeSet::new();
+    if paths.is_empty() {
+        return out;
+    }
+    let names: BTreeSet<Option<&[u8]>> = paths.iter().map(|path| name(path)).collect();
     for_each_line(root, &mut |line| {
-        found = found || (name(line) == wanted && in_tree(root, line) == path);
+        if names.contains(&name(line)) {
+            let line = in_tree(root, line);
+            out.extend(paths.iter().copied().filter(|path| *path == line));
+        }
     });
-    found
+    out
 }
 
 /// The last component of a path.

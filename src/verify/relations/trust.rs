@@ -7,7 +7,7 @@ use super::super::request::{Request, SearchedFiles};
 use super::ACCEPTED;
 use crate::artifact::Verifier;
 use crate::digest::sha256;
-use crate::golden::packaged::is_packaged;
+use crate::golden::packaged::packaged_of;
 use crate::keyfile::{self, KeyFile, PrivateKey};
 use crate::side_by_side;
 use crate::stream::{Content, ReadAt};
@@ -149,31 +149,35 @@ pub(super) fn private_keys(disk: &Disk, roles: &Roles, request: &Request<'_>, lo
         });
         let known = request.searched;
         let keys = side_by_side::map(&searched, |content| private_key_in(content, known));
-        if keys.iter().any(Option::is_some) {
-            // In the same order: paths are made for the files that need them.
-            let mut keys = keys.into_iter();
-            files.tree.visit(&mut |path, entry| {
-                let content = file_of(&files.tree, entry);
-                let Some(content) = content.filter(|content| content.len() <= SEARCHED) else {
-                    return;
-                };
-                let Some(PrivateKey { form, .. }) = keys.next().flatten() else {
-                    return;
-                };
-                let shown = show(path);
-                // Everybody can have what packages bring: examples, and keys for tests.
-                let is_packaged = || mount.is_empty() && is_packaged(&root.tree, path);
-                if accepted.contains(&format!("{mount}{shown}")) || is_packaged() {
-                    return;
-                }
-                let (severity, why) = judge(content, request.golden_keys.as_ref());
-                log.add(
-                    severity,
-                    "private-key",
-                    Location::partition(number).path(shown),
-                    format!("it holds a private key ({form}), {why}"),
-                );
-            });
+        // In the same order: paths are made for the files that need them.
+        let mut keys = keys.into_iter();
+        let mut found: Vec<(Vec<u8>, PrivateKey, &Content)> = Vec::new();
+        files.tree.visit(&mut |path, entry| {
+            let content = file_of(&files.tree, entry);
+            let Some(content) = content.filter(|content| content.len() <= SEARCHED) else {
+                return;
+            };
+            if let Some(key) = keys.next().flatten()
+                && !accepted.contains(&format!("{mount}{}", show(path)))
+            {
+                found.push((path.to_vec(), key, content));
+            }
+        });
+        // Everybody can have what packages bring: examples, and keys for tests.
+        let of_root = found.iter().filter(|_| mount.is_empty());
+        let paths: Vec<&[u8]> = of_root.map(|(path, ..)| path.as_slice()).collect();
+        let packaged = packaged_of(&root.tree, &paths);
+        for (path, PrivateKey { form, .. }, content) in &found {
+            if packaged.contains(path.as_slice()) {
+                continue;
+            }
+            let (severity, why) = judge(content, request.golden_keys.as_ref());
+            log.add(
+                severity,
+                "private-key",
+                Location::partition(number).path(show(path)),
+                format!("it holds a private key ({form}), {why}"),
+            );
         }
         log.passed_all(all);
     }

@@ -163,7 +163,7 @@ fn what_cannot_be_started() {
         (
             "boot --disk-size 1MiB golden.img",
             "error: --disk-size is smaller than the image (",
-            2,
+            1,
         ),
         (
             "boot --forward 22 golden.img",

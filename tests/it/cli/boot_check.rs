@@ -238,17 +238,17 @@ fn what_cannot_be_checked() {
             "boot --check --rules rules.toml golden.img",
             "error: rules.toml:3:1: unknown key `command.runs`\nhint: did you mean `command.run`?\n\
              error: rules.toml:2:1: command.run is missing\n",
-            2,
+            1,
         ),
         (
             "boot --check --rules none.toml golden.img",
             "error: reading the rules none.toml: No such file or directory\n",
-            2,
+            1,
         ),
         (
             "boot --check --update golden.img golden.img",
             "error: golden.img is not an Artifact\nhint: give the .mender file to --update\n",
-            2,
+            1,
         ),
         (
             "boot --update x golden.img",
