@@ -38,7 +38,7 @@ sum=$(cksum <"$kept")
 if [ "$(cat "$applied" 2>/dev/null)" != "$sum" ]; then
     (umask 022 && exec /bin/bash "$kept") || fail "$kept ended with $?: it runs again at the next start"
     # The script writes the name for the next start only.
-    [ ! -s "$names" ] || head -n 1 "$names" >"$hosts" || echo "imager-settings: the name of $names counts from the next start on" >&2
+    [ ! -s "$names" ] || { head -n 1 "$names" >"$hosts"; } 2>/dev/null || echo "imager-settings: the name of $names counts from the next start on" >&2
     keep "$applied" printf '%s\n' "$sum" || fail "$applied cannot be written: $kept runs again at the next start"
     echo "imager-settings: applied"
 fi
