@@ -10,6 +10,7 @@ mod bootloader;
 pub mod changes;
 mod files;
 pub mod fstab;
+mod imager_settings;
 pub mod mender;
 mod mount_options;
 pub mod overlay;
@@ -265,6 +266,7 @@ pub fn apply(
     startup::integrate(&mut work, plan).context("editing what runs by itself")?;
     let references = system(&mut work, plan, golden)?;
     let boot = bootloader::integrate(&mut work, plan, golden);
+    imager_settings::arrange(&mut work, &plan.boot.mount)?;
     if let Some(boot) = &boot {
         startup::check_arguments(&mut work, plan, boot.arguments());
         startup::check_kernel(&mut work, plan, boot.kernel());

@@ -287,6 +287,17 @@ pub fn client(root: &Tree) -> Result<Option<(&'static str, String)>, EditError> 
     Ok(None)
 }
 
+/// Whether Raspberry Pi OS is made to be set up by the script of an imager (`firstrun.sh`): it has
+/// the program that the script calls, and no `cloud-init`, which imagers prefer.
+///
+/// # Errors
+/// I/O errors of reading the database of packages.
+pub fn takes_imager_script(root: &Tree) -> Result<bool, EditError> {
+    let has = |path: &str| root.file(path).is_some();
+    let can_run = has("/bin/bash") && has("/usr/lib/raspberrypi-sys-mods/imager_custom");
+    Ok(can_run && is_started_by_units(root) && installed_version(root, "cloud-init")?.is_none())
+}
+
 /// Whether the kernel finds a program to start on its own (`init/main.c` of Linux): systemd or
 /// another init system.
 #[must_use]

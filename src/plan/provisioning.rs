@@ -153,13 +153,15 @@ impl ImagerPlan {
             "cloudinit-rpi"
         } else if has("cloud-init") {
             "cloudinit"
+        } else if facts::takes_imager_script(root).unwrap_or_default() {
+            "systemd"
         } else {
             "none"
         };
         let note = (self.init_format == "none").then(|| {
             "the manifest for the imager says that the image takes no settings (init_format none): it has \
-             no cloud-init, and firstrun.sh of the imager would count in one root filesystem alone; \
-             install cloud-init and rpi-cloud-init-mods, or put users and networks into the golden image"
+             neither cloud-init nor the imager_custom of raspberrypi-sys-mods, so firstrun.sh of the imager would not \
+             run; install cloud-init and rpi-cloud-init-mods, or put users and networks into the golden image"
                 .to_owned()
         });
         (self, note)

@@ -434,7 +434,7 @@ choose() {
 # finish_boot: after a trial that failed, nothing names its files any more.
 finish_boot() {
     settle
-    [ ! -e "$boot/firstrun.sh" ] ||
+    [ ! -e "$boot/firstrun.sh" ] || [ -e "$root/usr/lib/goldsmith/imager-settings" ] ||
         say "$boot/firstrun.sh is not run: what an imager put into it would be settings of one slot alone"
     [ "$running" = "$committed" ] || return 0
     [ ! -s "$state" ] || return 0

@@ -56,6 +56,14 @@ pub fn host_keys() -> String {
     with_parts(include_str!("../../../configs/device/common/host-keys.sh"))
 }
 
+/// The script that applies an imager's settings.
+#[must_use]
+pub fn imager_settings() -> String {
+    with_parts(include_str!(
+        "../../../configs/device/common/imager-settings.sh"
+    ))
+}
+
 /// The script with the parts inlined that it names; the first lines of a part are for shellcheck.
 fn with_parts(script: &str) -> String {
     PARTS.iter().fold(script.to_owned(), |text, (name, part)| {

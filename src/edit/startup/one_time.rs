@@ -2,6 +2,7 @@
 //! one root filesystem took up is not there for the next one.
 
 use super::note::StartupNote;
+use crate::golden::facts;
 use crate::tree::Tree;
 
 /// The files: name, what becomes of it, and what to do.
@@ -68,9 +69,17 @@ const CLOUD_INIT: [&str; 3] = ["user-data", "meta-data", "network-config"];
 /// A note for each file that is there.
 pub(super) fn notes(root: &Tree, boot: &Tree, boot_mount: &str, is_pi: bool) -> Vec<StartupNote> {
     let there = |name: &str| boot.find_ignore_case(format!("/{name}")).is_some();
+    let is_applied = is_pi && facts::takes_imager_script(root).unwrap_or_default();
     let mut out = Vec::new();
     for (name, what, advice) in FILES {
         if there(name) && (is_pi || name.contains('.')) {
+            let (what, advice) = match name {
+                "firstrun.sh" if is_applied => (
+                    "each root filesystem runs it once, from a copy on the data partition",
+                    "all devices with this image have its settings",
+                ),
+                _ => (what, advice),
+            };
             let text = format!("{what}; {advice}");
             out.push(StartupNote::at(&format!("{boot_mount}/{name}"), 0, &text));
         }

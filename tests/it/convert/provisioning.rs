@@ -1,6 +1,7 @@
 //! The archive for Raspberry Pi's provisioner and the manifest for its imager, judged by a program
 //! that knows the public descriptions of their formats and none of our code.
 
+use super::conversions::partitions;
 use crate::plan::boards::{fine, refused, run, text};
 use crate::support::{must, scratch, tool};
 use std::fs;
@@ -105,9 +106,28 @@ fn the_imagers_settings_are_offered_where_they_last() {
     let dir = golden("12-arm64-lite");
     let at = dir.path();
     let line = format!("plan {SMALL} {BOTH} pi.img").replace(" -q ", " ");
-    let said = run(at, &line);
-    let said = text(&said.stderr);
-    assert!(said.contains("(init_format none)"), "{said}");
+    let formats = |at: &Path| {
+        let said = run(at, &line);
+        let said = text(&said.stderr);
+        let is_none = said.contains("(init_format none)");
+        assert_eq!(
+            said.contains("/firstrun.sh): each root"),
+            !is_none,
+            "{said}"
+        );
+        is_none
+    };
+    assert!(!formats(at));
+    // Without the program that the imager's script calls.
+    let image = at.join("pi.img");
+    let slot = format!(
+        "{}?offset={}",
+        image.display(),
+        partitions(&image)[&2].start
+    );
+    let remove = "rm /usr/lib/raspberrypi-sys-mods/imager_custom";
+    must(tool("debugfs").unwrap(), &[&"-w", &"-R", &remove, &slot]);
+    assert!(formats(at));
     for (settings, part) in [
         ("-s output.imager=true", "output.imager-url"),
         (

@@ -1,13 +1,15 @@
-//! What an imager writes onto a card with a converted image: settings that the system takes from
-//! the boot partition survive the first update; words that would run a script of one start are
-//! dropped.
+//! What an imager writes onto a card with a converted image: settings survive the first update,
+//! whether the system takes them from files or runs a script; words that would run that script at
+//! one start alone are dropped.
 
 use super::firmware::{PI4, Started};
 use super::pi_os::{InUse, SMALL, boot_files, can_run, make, started};
 use crate::plan::boards::{fine, run, text};
 use crate::support::scratch;
+use goldsmith::boot::common::tools::imager_settings;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// What an imager does to a boot partition: files that it writes, words for `cmdline.txt`.
 struct Imager {
@@ -19,6 +21,11 @@ struct Imager {
     /// The words that last.
     lasting: &'static [&'static str],
 }
+
+/// A script for the first start, of the form that the imager gives it: it goes on after errors, and
+/// takes itself away.
+const SCRIPT: &str = "#!/bin/bash\nset +e\necho kiosk >@ROOT@/hostname\necho run >>@ROOT@/runs\n\
+                      rm -f @BOOT@/firstrun.sh\nexit 0\n";
 
 const IMAGERS: [Imager; 2] = [
     Imager {
@@ -38,15 +45,10 @@ const IMAGERS: [Imager; 2] = [
             "ds=nocloud;i=rpi-imager-1759300000000",
         ],
     },
-    // Debian 12 has no way to take them that lasts: the manifest says so. An imager that asks
-    // nevertheless writes this.
     Imager {
         image: "12-arm64-lite",
-        format: "none",
-        files: &[(
-            "firstrun.sh",
-            "#!/bin/bash\nset +e\nrm -f /boot/firstrun.sh\nexit 0\n",
-        )],
+        format: "systemd",
+        files: &[("firstrun.sh", SCRIPT)],
         words: "systemd.run=/boot/firstrun.sh systemd.run_success_action=reboot \
                 systemd.unit=kernel-command-line.target",
         lasting: &[],
@@ -95,8 +97,11 @@ fn settings_of_an_imager_survive_the_first_update() {
         let manifest = "-s output.imager=true -s output.imager-url=https://example.com/images";
         let line = format!("{SMALL} -c raspberrypi4-64 {manifest} {file}");
         let said = run(at, &format!("plan {line}").replace(" -q ", " "));
-        let is_said = text(&said.stderr).contains("(init_format none)");
-        assert_eq!(is_said, imager.format == "none", "{}", imager.image);
+        let plan = text(&said.stderr);
+        assert!(!plan.contains("(init_format none)"), "{plan}");
+        let runs_it = imager.format == "systemd";
+        let is_said = plan.contains("each root filesystem applies them once");
+        assert_eq!(is_said, runs_it, "{}", imager.image);
         fine(at, &format!("convert {line} --output-dir out"));
         let manifest = fs::read_to_string(at.join("out/out.os-list.json")).unwrap();
         let format = format!("\"init_format\": \"{}\"", imager.format);
@@ -110,8 +115,7 @@ fn settings_of_an_imager_survive_the_first_update() {
         // The first start has the arguments of the conversion, the second one those of the imager.
         for when in ["the first start", "the second start"] {
             let said = device.restart(2);
-            let named = said.contains("firstrun.sh");
-            assert_eq!(named, imager.format == "none", "{when}: {said}");
+            assert!(!said.contains("firstrun.sh"), "{when}: {said}");
             imager.check_files(&device, when);
             let found = started(&PI4, &device.disk(), false);
             imager.check_words(&found, when);
@@ -129,4 +133,137 @@ fn settings_of_an_imager_survive_the_first_update() {
         imager.check_words(&after, "the update");
         imager.check_files(&device, "the update");
     }
+}
+
+/// A device on which the script that applies settings runs, below a directory.
+struct Places {
+    at: PathBuf,
+    program: PathBuf,
+}
+
+impl Places {
+    fn new(at: &Path) -> Self {
+        let here = at.display().to_string();
+        let mut text = imager_settings();
+        for (name, path) in [
+            ("kept", "/data/imager/firstrun.sh"),
+            ("applied", "/var/lib/goldsmith/imager-settings"),
+            ("hosts", "/proc/sys/kernel/hostname"),
+            ("names", "/etc/hostname"),
+        ] {
+            let old = format!("\n{name}={path}\n");
+            assert_eq!(text.matches(&old).count(), 1, "{name}");
+            let place = match name {
+                "kept" => "data/firstrun.sh",
+                "applied" => "root/applied",
+                "hosts" => "kernel",
+                _ => "root/hostname",
+            };
+            text = text.replace(&old, &format!("\n{name}={here}/{place}\n"));
+        }
+        let program = at.join("imager-settings");
+        fs::write(&program, text).unwrap();
+        fs::create_dir(at.join("boot")).unwrap();
+        fs::write(at.join("boot/config.txt"), "").unwrap();
+        let places = Self {
+            at: at.to_owned(),
+            program,
+        };
+        places.new_root();
+        places
+    }
+
+    fn read(&self, name: &str) -> Option<String> {
+        fs::read_to_string(self.at.join(name)).ok()
+    }
+
+    /// Another root filesystem starts.
+    fn new_root(&self) {
+        let _ = fs::remove_dir_all(self.at.join("root"));
+        fs::create_dir(self.at.join("root")).unwrap();
+        fs::write(self.at.join("root/hostname"), "golden\n").unwrap();
+        fs::write(self.at.join("kernel"), "golden\n").unwrap();
+    }
+
+    /// What the imager writes: a script that ends like this.
+    fn put(&self, name: &str, end: &str) {
+        let script = SCRIPT
+            .replace("kiosk", name)
+            .replace("exit 0", end)
+            .replace("@BOOT@", &self.at.join("boot").display().to_string())
+            .replace("@ROOT@", &self.at.join("root").display().to_string());
+        fs::write(self.at.join("boot/firstrun.sh"), script).unwrap();
+    }
+
+    /// A start; whether it succeeded.
+    fn start(&self) -> bool {
+        let mut command = Command::new("sh");
+        command.arg(&self.program).arg(self.at.join("boot"));
+        command.output().unwrap().status.success()
+    }
+
+    /// The runs in this root filesystem, and the name that it has, for good and now.
+    fn state(&self) -> (usize, String, String) {
+        (
+            self.read("root/runs").unwrap_or_default().lines().count(),
+            self.read("root/hostname").unwrap().trim().to_owned(),
+            self.read("kernel").unwrap().trim().to_owned(),
+        )
+    }
+}
+
+fn state(runs: usize, name: &str) -> (usize, String, String) {
+    (runs, name.to_owned(), name.to_owned())
+}
+
+#[test]
+fn each_root_filesystem_runs_the_script_once() {
+    let dir = scratch();
+    let places = Places::new(dir.path());
+    assert!(places.start(), "without settings");
+    assert_eq!(places.state(), state(0, "golden"));
+    places.put("kiosk", "exit 0");
+    for when in ["the first start", "the second start"] {
+        assert!(places.start(), "{when}");
+        assert_eq!(places.state(), state(1, "kiosk"), "{when}");
+        assert_eq!(places.read("boot/firstrun.sh"), None, "{when}");
+    }
+    // The trial of an update has them before its network starts.
+    places.new_root();
+    assert!(places.start());
+    assert_eq!(places.state(), state(1, "kiosk"));
+    // Other settings count in this root filesystem, and in the next one.
+    places.put("till", "exit 0");
+    assert!(places.start());
+    assert_eq!(places.state(), state(2, "till"));
+    places.new_root();
+    assert!(places.start());
+    assert_eq!(places.state(), state(1, "till"));
+    assert!(places.start());
+    assert_eq!(places.state().0, 1);
+}
+
+#[test]
+fn a_script_that_fails_or_that_the_power_cuts_runs_again() {
+    let dir = scratch();
+    let places = Places::new(dir.path());
+    places.put("kiosk", "exit 3");
+    assert!(!places.start());
+    assert!(!places.start());
+    assert_eq!(places.state().0, 2, "each start tries");
+    // The script has taken itself away and the power fails before it is noted.
+    places.put("kiosk", "exit 0");
+    assert!(places.start());
+    fs::remove_file(dir.path().join("root/applied")).unwrap();
+    assert!(places.start());
+    assert_eq!(places.state().1, "kiosk");
+    assert_eq!(places.state().0, 4);
+    // Nobody but root reads the network's password on the data partition, and the files that the
+    // script makes have the modes that it expects.
+    let mode = |name: &str| {
+        use std::os::unix::fs::MetadataExt as _;
+        fs::metadata(dir.path().join(name)).unwrap().mode() & 0o777
+    };
+    assert_eq!(mode("data/firstrun.sh"), 0o600);
+    assert_eq!(mode("root/runs"), 0o644);
 }

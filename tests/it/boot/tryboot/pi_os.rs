@@ -276,7 +276,7 @@ impl<'w> InUse<'w> {
         let other = ids.rsplit(' ').next().unwrap();
         let top = place(&format!("roots/{other}"));
         dump("/boot", &top);
-        dump("/usr/lib/goldsmith/boot", &top.join("usr/lib/goldsmith"));
+        dump("/usr/lib/goldsmith", &top.join("usr/lib"));
         let boot = place("boot").display().to_string();
         let config = config.replace("BOOT = /boot/firmware", &format!("BOOT = {boot}"));
         fs::write(place("config"), config).unwrap();
