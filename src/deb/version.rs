@@ -24,6 +24,14 @@ pub struct Version {
     text: String,
 }
 
+impl Version {
+    /// The number before the colon, which counts before all else; 0 without one.
+    #[must_use]
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+}
+
 impl FromStr for Version {
     type Err = VersionError;
 

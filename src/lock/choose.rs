@@ -4,7 +4,7 @@ use super::file::{LockFile, LockedPackage, LockedRepository};
 use super::image::{ImagePackages, all_keys, image_sources};
 use super::request::{KeyLocation, LockRequest, RepositoryByUrl, RepositoryRequest};
 use crate::bundle::{Bundle, Member};
-use crate::deb::Version;
+use crate::deb::{PackageFacts, Version};
 use crate::digest::hex;
 use crate::golden::Golden;
 use crate::golden::facts::OsRelease;
@@ -81,7 +81,7 @@ pub fn choose(inputs: &LockInputs<'_>) -> Result<Locked, Problems> {
         sources: sources(&repositories, &indices),
         candidates,
         installed: image.installed,
-        wanted: wanted(inputs.request)?,
+        wanted: wanted(inputs.request, &packages)?,
         recommends: inputs.request.recommends,
         may_change: inputs.request.may_change.clone(),
         // goldsmith adds and upgrades packages.
@@ -102,9 +102,9 @@ pub fn choose(inputs: &LockInputs<'_>) -> Result<Locked, Problems> {
         let candidate = &request.candidates[chosen.candidate];
         let (source, package) = packages[candidate.id];
         LockedPackage {
-            name: candidate.package.clone(),
-            version: candidate.version.to_string(),
-            architecture: candidate.architecture.clone(),
+            name: candidate.facts.name.clone(),
+            version: candidate.facts.version.to_string(),
+            architecture: candidate.facts.architecture.clone(),
             url: repositories[source].package_url(&package.filename),
             size: package.size,
             sha256: hex(&package.sha256),
@@ -143,8 +143,8 @@ fn candidate(
             Problem::new(format!("package {name} {version}: {}: {e}", field.name()))
         })
     };
-    Ok(Candidate {
-        package: package.package.clone(),
+    let facts = PackageFacts {
+        name: package.package.clone(),
         version: package.version.clone(),
         architecture: package.architecture.clone(),
         multi_arch: MultiArch::from_text(package.multi_arch.as_deref().unwrap_or_default()),
@@ -156,9 +156,8 @@ fn candidate(
         breaks: relations(RelationField::Breaks)?,
         replaces: relations(RelationField::Replaces)?,
         provides: relations(RelationField::Provides)?,
-        source,
-        id,
-    })
+    };
+    Ok(Candidate { facts, source, id })
 }
 
 /// The sources of the solver: earlier repositories are not preferred to later ones, so that the
@@ -182,7 +181,7 @@ fn fits_bundle(bundle: Option<&Bundle>, explicit: &BTreeSet<&str>, package: &Ind
     });
     match member {
         Some(member) if !explicit.contains(package.package.as_str()) => {
-            is_of(member, &package.version.to_string())
+            is_of(member, &package.version)
         }
         _ => true,
     }
@@ -204,10 +203,7 @@ fn members_exist(
         let of_name = packages.iter().map(|(_, package)| *package);
         let of_name = of_name.filter(|package| package.package == member.package);
         let versions: BTreeSet<&Version> = of_name.map(|package| &package.version).collect();
-        if versions
-            .iter()
-            .any(|version| is_of(member, &version.to_string()))
-        {
+        if versions.iter().any(|version| is_of(member, version)) {
             continue;
         }
         let there = match versions.len() {
@@ -230,49 +226,51 @@ fn members_exist(
     problems.check()
 }
 
-/// Whether `version` belongs to the release of `member`: `5.1` is that of `5.1.0-1+debian+trixie`,
-/// and not of `5.10.0-1` or of `5.1~rc1`, which came before it.
-fn is_of(member: &Member, version: &str) -> bool {
-    let upstream = version.split_once(':').map_or(version, |(_, rest)| rest);
-    upstream
-        .strip_prefix(member.version.as_str())
-        .is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit() || c == '~'))
+/// Whether `version` belongs to the release of `member`.
+fn is_of(member: &Member, version: &Version) -> bool {
+    of_release(member, version.epoch()).is_ok_and(|want| want.constraint.admits(version))
 }
 
 /// The packages to install: the required members of the bundle, in its version also where the
 /// image has them in another one, then those of `client.install`.
-fn wanted(request: &LockRequest) -> Result<Vec<Want>, Problem> {
+fn wanted(
+    request: &LockRequest,
+    packages: &[(usize, &IndexPackage)],
+) -> Result<Vec<Want>, Problem> {
     let members = request.bundle.into_iter().flat_map(|one| &one.members);
     let mut out = Vec::new();
     for member in members.filter(|member| member.required) {
         let named = |want: &Want| want.package == member.package;
         if !request.install.iter().any(named) {
-            let want = Want::parse(&of_release(member));
-            let want = want.map_err(|e| Problem::new(e.to_string()))?;
-            // The version is that of the bundle, which messages name.
-            out.push(Want {
-                text: member.package.clone(),
-                ..want
-            });
+            let versions = packages
+                .iter()
+                .filter(|(_, one)| one.package == member.package)
+                .map(|(_, one)| &one.version);
+            let newest = versions.filter(|version| is_of(member, version)).max();
+            out.push(of_release(member, newest.map_or(0, Version::epoch))?);
         }
     }
     out.extend(request.install.iter().cloned());
     Ok(out)
 }
 
-/// A member with the versions of its release, for [`Want::parse`]: `5.1` is up to `5.2`, without
-/// its candidates.
-fn of_release(member: &Member) -> String {
-    let (head, last) = member
-        .version
-        .rsplit_once('.')
-        .unwrap_or(("", &member.version));
-    let next = last.parse::<u32>().unwrap_or_default().saturating_add(1);
-    let dot = if head.is_empty() { "" } else { "." };
+/// A member in the versions of its release: `5.1` is that of `5.1.0-1+debian+trixie`, and not of
+/// `5.10.0-1` or of `5.1~rc1`, which came before it; so it is from `5.1` up to the candidates of
+/// `5.2`. Bundles name no epoch, which repositories differ in.
+fn of_release(member: &Member, epoch: u32) -> Result<Want, Problem> {
     let Member {
         package, version, ..
     } = member;
-    format!("{package}>={version},<<{head}{dot}{next}~")
+    let (head, last) = version.rsplit_once('.').unwrap_or(("", version));
+    let next = last.parse::<u32>().unwrap_or_default().saturating_add(1);
+    let dot = if head.is_empty() { "" } else { "." };
+    let range = format!("{package}>={epoch}:{version},<<{epoch}:{head}{dot}{next}~");
+    let want = Want::parse(&range).map_err(|e| Problem::new(e.to_string()))?;
+    // The version is that of the bundle, which messages name.
+    Ok(Want {
+        text: package.clone(),
+        ..want
+    })
 }
 
 /// The reason for a package, with the bundle where the solver knows of its members alone.
@@ -467,7 +465,7 @@ mod tests {
                 version: release.into(),
                 required: true,
             };
-            let want = Want::parse(&of_release(&member)).unwrap();
+            let want = of_release(&member, 0).unwrap();
             assert_eq!(want.package, "mender-update");
             let admits = |text: &str| want.constraint.admits(&text.parse().unwrap());
             assert!(inside.into_iter().all(admits), "{release}");
@@ -488,9 +486,11 @@ mod tests {
             ("5.1", true),
             ("5.10.0-1", false),
             ("5.0.9-1", false),
+            ("5.1~rc1", false),
+            ("1:5.2-1", false),
             ("15.1.0-1", false),
         ] {
-            assert_eq!(is_of(&member, version), fits, "{version}");
+            assert_eq!(is_of(&member, &version.parse().unwrap()), fits, "{version}");
         }
     }
 }

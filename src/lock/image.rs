@@ -69,22 +69,7 @@ impl ImagePackages {
 fn candidate(control: &Paragraph, source: usize, id: usize) -> Result<Candidate, String> {
     let facts = PackageFacts::read(control)
         .map_err(|e| format!("package {}: {e}", control.text("Package")))?;
-    Ok(Candidate {
-        package: facts.name,
-        version: facts.version,
-        architecture: facts.architecture,
-        multi_arch: facts.multi_arch,
-        essential: facts.essential,
-        depends: facts.depends,
-        pre_depends: facts.pre_depends,
-        recommends: facts.recommends,
-        conflicts: facts.conflicts,
-        breaks: facts.breaks,
-        replaces: facts.replaces,
-        provides: facts.provides,
-        source,
-        id,
-    })
+    Ok(Candidate { facts, source, id })
 }
 
 /// A repository of the golden image's apt.

@@ -121,7 +121,7 @@ fn installed_already(universe: &Universe, choice: &Choice) -> Vec<String> {
             let facts = universe.items[item].facts;
             out.push(format!(
                 "{} {} is installed already",
-                facts.package, facts.version
+                facts.name, facts.version
             ));
         }
     }
@@ -138,7 +138,7 @@ fn left_out_notes(universe: &Universe, choice: &mut Choice, left_out: &[LeftOut]
         let facts = universe.items[one.by].facts;
         let group = facts.recommends.0.get(one.group);
         let group = group.map(|group| text(group)).unwrap_or_default();
-        let head = format!("{} recommends {group}, which is left out", facts.package);
+        let head = format!("{} recommends {group}, which is left out", facts.name);
         if one.satisfying.is_empty() {
             out.push(format!("{head}: no repository has it"));
         } else if at < EXPLAINED {
@@ -165,7 +165,7 @@ fn not_asked(universe: &Universe, choice: &Choice) -> Option<String> {
             let first = one
                 .satisfying
                 .first()
-                .map(|item| universe.items[*item].facts.package.clone());
+                .map(|item| universe.items[*item].facts.name.clone());
             names.extend(first);
         }
     }

@@ -152,7 +152,7 @@ impl<'u, 'a> Choice<'u, 'a> {
                 continue;
             };
             let why = Why::Depends {
-                by: universe.items[item].facts.package.clone(),
+                by: universe.items[item].facts.name.clone(),
                 relation: text(group),
             };
             let mut slots = satisfying.iter().map(|item| universe.items[*item].slot);
@@ -242,7 +242,7 @@ impl<'u, 'a> Choice<'u, 'a> {
                 for one in open {
                     let facts = self.universe.items[one.by].facts;
                     let why = Why::Recommends {
-                        by: facts.package.clone(),
+                        by: facts.name.clone(),
                         relation: facts
                             .recommends
                             .0

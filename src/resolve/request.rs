@@ -1,37 +1,15 @@
 //! What is to be resolved.
 
 use super::constraint::{ConstraintError, VersionConstraint};
-use crate::deb::{Relations, Version};
+use crate::deb::PackageFacts;
 
 pub use crate::deb::MultiArch;
 
 /// One version of one package: of a repository, or installed.
 #[derive(Clone, Debug)]
 pub struct Candidate {
-    /// Name of the package.
-    pub package: String,
-    /// Its version.
-    pub version: Version,
-    /// Its architecture as the field has it; `all` counts as the image's own.
-    pub architecture: String,
-    /// The field `Multi-Arch`.
-    pub multi_arch: MultiArch,
-    /// The field `Essential`.
-    pub essential: bool,
-    /// The field `Depends`.
-    pub depends: Relations,
-    /// The field `Pre-Depends`.
-    pub pre_depends: Relations,
-    /// The field `Recommends`.
-    pub recommends: Relations,
-    /// The field `Conflicts`.
-    pub conflicts: Relations,
-    /// The field `Breaks`.
-    pub breaks: Relations,
-    /// The field `Replaces`.
-    pub replaces: Relations,
-    /// The field `Provides`.
-    pub provides: Relations,
+    /// What it says of itself; the architecture `all` counts as the image's own.
+    pub facts: PackageFacts,
     /// The repository, as an index into [`Request::sources`]. Not used of installed packages.
     pub source: usize,
     /// A number of the caller, which the solution repeats.
@@ -130,7 +108,7 @@ pub struct Request {
 mod tests {
     use super::*;
 
-    fn version(text: &str) -> Version {
+    fn version(text: &str) -> crate::deb::Version {
         text.parse().unwrap()
     }
 

@@ -84,14 +84,12 @@ pub(super) fn of_item(universe: &Universe, item: ItemId) -> Vec<(Fact, Rule)> {
     for (at, (relation, _)) in clashes(universe, item).into_iter().enumerate() {
         let mut all = universe.matching(relation, asking, true);
         // A package never conflicts with itself, of whatever architecture.
-        all.retain(|other| {
-            universe.items[*other].facts.package != facts.package && concerns(other)
-        });
+        all.retain(|other| universe.items[*other].facts.name != facts.name && concerns(other));
         for (slot, targets) in by_slot(universe, all) {
             out.push((Fact::Clash(item, at, slot), Rule::NoneOf(slot, targets)));
         }
     }
-    for slot in universe.slots_of(&facts.package) {
+    for slot in universe.slots_of(&facts.name) {
         if *slot == universe.items[item].slot {
             continue;
         }

@@ -171,7 +171,7 @@ impl Provider<'_, '_> {
 
     fn show(&self, item: ItemId) -> String {
         let facts = self.universe.items[item].facts;
-        format!("{} {}", facts.package, facts.version)
+        format!("{} {}", facts.name, facts.version)
     }
 }
 

@@ -9,15 +9,16 @@ mod relations;
 mod words;
 
 use super::*;
-use crate::deb::Relations;
+use crate::deb::{PackageFacts, Relations};
 
 /// A package from `name version | Field: value | ...`. `Architecture` is amd64 and `Source` 0
 /// without such a field.
 pub(super) fn package(line: &str) -> Candidate {
     let mut parts = line.split(" | ").flat_map(|part| part.split(" || "));
     let head: Vec<&str> = parts.next().unwrap().split_whitespace().collect();
-    let mut out = Candidate {
-        package: head[0].to_owned(),
+    let mut source = 0;
+    let mut out = PackageFacts {
+        name: head[0].to_owned(),
         version: head[1].parse().unwrap(),
         architecture: "amd64".to_owned(),
         multi_arch: MultiArch::No,
@@ -29,8 +30,6 @@ pub(super) fn package(line: &str) -> Candidate {
         breaks: Relations::default(),
         replaces: Relations::default(),
         provides: Relations::default(),
-        source: 0,
-        id: 0,
     };
     let mut fields: Vec<(String, String)> = Vec::new();
     for part in parts {
@@ -60,11 +59,15 @@ pub(super) fn package(line: &str) -> Candidate {
             "Breaks" => out.breaks = relations(),
             "Replaces" => out.replaces = relations(),
             "Provides" => out.provides = relations(),
-            "Source" => out.source = value.trim().parse().unwrap(),
+            "Source" => source = value.trim().parse().unwrap(),
             other => panic!("{other}"),
         }
     }
-    out
+    Candidate {
+        facts: out,
+        source,
+        id: 0,
+    }
 }
 
 /// A request for `wanted` (separated by blanks) from `candidates`, one package a line.
@@ -88,12 +91,12 @@ pub(super) fn request(candidates: &str, installed: &str, wanted: &str) -> Reques
 }
 
 /// `name version` of a package, with its architecture if that is not amd64.
-pub(super) fn show(facts: &Candidate) -> String {
+pub(super) fn show(facts: &PackageFacts) -> String {
     let architecture = match facts.architecture.as_str() {
         "amd64" => String::new(),
         other => format!(":{other}"),
     };
-    format!("{}{architecture} {}", facts.package, facts.version)
+    format!("{}{architecture} {}", facts.name, facts.version)
 }
 
 /// The answer as a text: packages with `+`, removals with `-`; or the first reason.
@@ -101,9 +104,10 @@ pub(super) fn answer(request: &Request) -> String {
     match resolve(request) {
         Ok(solution) => {
             let new = solution.packages.iter();
-            let new = new.map(|one| format!("+{}", show(&request.candidates[one.candidate])));
+            let new = new.map(|one| format!("+{}", show(&request.candidates[one.candidate].facts)));
             let gone = solution.removed.iter();
-            let gone = gone.map(|one| format!("-{}", show(&request.installed[one.installed])));
+            let gone =
+                gone.map(|one| format!("-{}", show(&request.installed[one.installed].facts)));
             new.chain(gone).collect::<Vec<_>>().join(", ")
         }
         Err(unsolvable) => format!("no: {unsolvable}"),

@@ -5,7 +5,7 @@
 //! in which they are given.
 
 use super::request::{Candidate, MultiArch, Request};
-use crate::deb::Relation;
+use crate::deb::{PackageFacts, Relation};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
@@ -28,7 +28,7 @@ pub(super) enum Origin {
 /// What a slot can hold.
 pub(super) struct Item<'a> {
     /// The package; the installed one if this is its removal.
-    pub(super) facts: &'a Candidate,
+    pub(super) facts: &'a PackageFacts,
     pub(super) slot: SlotId,
     /// Position in [`Slot::items`].
     pub(super) rank: usize,
@@ -95,19 +95,22 @@ impl<'a> Universe<'a> {
             architecture == native || request.foreign.iter().any(|name| name == architecture)
         };
         let mut content: BTreeMap<(&str, &str), Vec<(Origin, &Candidate)>> = BTreeMap::new();
-        for (at, facts) in request.installed.iter().enumerate() {
-            let key = (facts.package.as_str(), real(&facts.architecture));
+        for (at, package) in request.installed.iter().enumerate() {
+            let key = (
+                package.facts.name.as_str(),
+                real(&package.facts.architecture),
+            );
             let slot = content.entry(key).or_default();
             if slot.is_empty() {
-                slot.push((Origin::Installed(at), facts));
+                slot.push((Origin::Installed(at), package));
             }
         }
-        for (at, facts) in request.candidates.iter().enumerate() {
-            let architecture = real(&facts.architecture);
+        for (at, package) in request.candidates.iter().enumerate() {
+            let architecture = real(&package.facts.architecture);
             if accepted(architecture) {
-                let key = (facts.package.as_str(), architecture);
+                let key = (package.facts.name.as_str(), architecture);
                 let slot = content.entry(key).or_default();
-                slot.push((Origin::Candidate(at), facts));
+                slot.push((Origin::Candidate(at), package));
             }
         }
         let mut universe = Self {
@@ -133,7 +136,7 @@ impl<'a> Universe<'a> {
     ) {
         let native = &self.request.architecture;
         let installed = match content.first() {
-            Some((Origin::Installed(_), facts)) => Some(*facts),
+            Some((Origin::Installed(_), package)) => Some(&package.facts),
             _ => None,
         };
         let mut wants = self.request.wanted.iter().filter(|want| {
@@ -152,25 +155,26 @@ impl<'a> Universe<'a> {
             _ => Change::Kept,
         };
         // The installed package comes first, unless a newer one is wanted.
-        let priority = |facts: &Candidate| {
-            let source = self.request.sources.get(facts.source);
+        let priority = |package: &Candidate| {
+            let source = self.request.sources.get(package.source);
             source.map_or(0, |source| source.priority)
         };
         let last = matches!(change, Change::Version { .. });
         content.sort_by(|(a_origin, a), (b_origin, b)| {
             let is_new = |origin: &Origin| matches!(origin, Origin::Candidate(_)) != last;
-            let position = |facts: &Candidate| (Reverse(priority(facts)), facts.source);
+            let position = |package: &Candidate| (Reverse(priority(package)), package.source);
             is_new(a_origin)
                 .cmp(&is_new(b_origin))
                 .then_with(|| Reverse(priority(a)).cmp(&Reverse(priority(b))))
-                .then_with(|| b.version.cmp(&a.version))
+                .then_with(|| b.facts.version.cmp(&a.facts.version))
                 .then_with(|| position(a).cmp(&position(b)))
-                .then_with(|| description(a).cmp(&description(b)))
+                .then_with(|| description(&a.facts).cmp(&description(&b.facts)))
         });
         let slot = self.slots.len();
         let mut items: Vec<ItemId> = Vec::new();
         let mut installed_item = None;
-        for (origin, facts) in content {
+        for (origin, package) in content {
+            let facts = &package.facts;
             let is_new = matches!(origin, Origin::Candidate(_));
             let double = |item: &ItemId| self.items[*item].facts.version == facts.version;
             // The same version from a repository adds nothing; that of the preferred one counts.
@@ -202,7 +206,7 @@ impl<'a> Universe<'a> {
 
     fn add_item(
         &mut self,
-        facts: &'a Candidate,
+        facts: &'a PackageFacts,
         slot: SlotId,
         rank: usize,
         origin: Origin,
@@ -331,7 +335,7 @@ impl<'a> Universe<'a> {
         &self,
         relation: &Relation,
         asking: &str,
-        facts: &Candidate,
+        facts: &PackageFacts,
         provided: &Relation,
         clash: bool,
     ) -> bool {
@@ -367,7 +371,7 @@ impl<'a> Universe<'a> {
 
 /// What distinguishes two packages of one name, version and source: nothing in a sound
 /// repository, but the choice must not depend on their order.
-fn description(facts: &Candidate) -> impl Ord + use<> {
+fn description(facts: &PackageFacts) -> impl Ord + use<> {
     (
         facts.architecture.clone(),
         facts.multi_arch,

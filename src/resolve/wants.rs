@@ -80,7 +80,7 @@ fn virtual_package(universe: &Universe, want: &Want) -> Result<Vec<ItemId>, Prob
     providers.sort_by_key(|item| (universe.items[*item].slot, universe.items[*item].rank));
     let mut names: Vec<String> = providers
         .iter()
-        .map(|item| universe.items[*item].facts.package.clone())
+        .map(|item| universe.items[*item].facts.name.clone())
         .collect();
     names.dedup();
     match names.len() {
@@ -140,10 +140,13 @@ fn offer(universe: &Universe, item: ItemId) -> String {
     let item = &universe.items[item];
     let version = &item.facts.version;
     match item.origin {
-        Origin::Candidate(_) => match universe.request.sources.get(item.facts.source) {
-            Some(source) if !source.name.is_empty() => format!("{version} ({})", source.name),
-            _ => version.to_string(),
-        },
+        Origin::Candidate(at) => {
+            let request = universe.request;
+            match request.sources.get(request.candidates[at].source) {
+                Some(source) if !source.name.is_empty() => format!("{version} ({})", source.name),
+                _ => version.to_string(),
+            }
+        }
         _ => format!("{version} (installed)"),
     }
 }

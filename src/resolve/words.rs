@@ -179,7 +179,7 @@ impl<'u, 'a> Words<'u, 'a> {
                 let group = groups.get(*at).map_or(&[][..], Vec::as_slice);
                 format!(
                     "{} recommends {}",
-                    self.item(*item).facts.package,
+                    self.item(*item).facts.name,
                     super::choose::text(group)
                 )
             }
@@ -433,7 +433,7 @@ fn without_constraint(
             others.push((*fact, Rule::OneOf(vec![item])));
             if solver.solve(&others).is_ok() {
                 let facts = universe.items[item].facts;
-                return Some(format!("`{}={}` fits", facts.package, facts.version));
+                return Some(format!("`{}={}` fits", facts.name, facts.version));
             }
             others.pop();
         }

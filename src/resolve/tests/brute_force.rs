@@ -8,21 +8,21 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a slot (name and architecture) holds: a package, and whether it is the installed one.
-type State<'a> = BTreeMap<(String, String), (&'a Candidate, bool)>;
+type State<'a> = BTreeMap<(String, String), (&'a PackageFacts, bool)>;
 
-fn architecture(facts: &Candidate) -> &str {
+fn architecture(facts: &PackageFacts) -> &str {
     match facts.architecture.as_str() {
         "all" => "amd64",
         other => other,
     }
 }
 
-fn key(facts: &Candidate) -> (String, String) {
-    (facts.package.clone(), architecture(facts).to_owned())
+fn key(facts: &PackageFacts) -> (String, String) {
+    (facts.name.clone(), architecture(facts).to_owned())
 }
 
 /// Whether `by` is what `relation` of `asking` means.
-fn means(relation: &Relation, asking: &Candidate, by: &Candidate, clash: bool) -> bool {
+fn means(relation: &Relation, asking: &PackageFacts, by: &PackageFacts, clash: bool) -> bool {
     let fits = match relation.qualifier.as_deref() {
         None => {
             clash || architecture(by) == architecture(asking) || by.multi_arch == MultiArch::Foreign
@@ -30,7 +30,7 @@ fn means(relation: &Relation, asking: &Candidate, by: &Candidate, clash: bool) -
         Some("any") => clash || by.multi_arch == MultiArch::Allowed,
         Some(named) => architecture(by) == named,
     };
-    let real = by.package == relation.name && relation.admits(&by.version);
+    let real = by.name == relation.name && relation.admits(&by.version);
     let provided = by.provides.0.iter().flatten().any(|provided| {
         provided.name == relation.name
             && match (&relation.version, &provided.version) {
@@ -42,7 +42,7 @@ fn means(relation: &Relation, asking: &Candidate, by: &Candidate, clash: bool) -
     fits && real || (fits || clash) && provided
 }
 
-fn holds(group: &[Relation], asking: &Candidate, state: &State) -> bool {
+fn holds(group: &[Relation], asking: &PackageFacts, state: &State) -> bool {
     let one = |relation: &Relation| {
         state
             .values()
@@ -51,13 +51,13 @@ fn holds(group: &[Relation], asking: &Candidate, state: &State) -> bool {
     group.iter().any(one)
 }
 
-fn groups(facts: &Candidate) -> impl Iterator<Item = &Vec<Relation>> {
+fn groups(facts: &PackageFacts) -> impl Iterator<Item = &Vec<Relation>> {
     facts.depends.0.iter().chain(&facts.pre_depends.0)
 }
 
 fn at_first(request: &Request) -> State<'_> {
     let mut state = State::new();
-    for facts in &request.installed {
+    for Candidate { facts, .. } in &request.installed {
         state.entry(key(facts)).or_insert((facts, true));
     }
     state
@@ -70,9 +70,9 @@ fn fitting(request: &Request, state: &State) -> bool {
             .all(|group| holds(group, facts, state) || (*old && !holds(group, facts, &first)));
         let clashes = state.values().any(|(other, other_old)| {
             let mut relations = facts.conflicts.0.iter().chain(&facts.breaks.0).flatten();
-            let clash = facts.package != other.package
+            let clash = facts.name != other.name
                 && relations.any(|relation| means(relation, facts, other, true));
-            let instances = facts.package == other.package
+            let instances = facts.name == other.name
                 && architecture(facts) != architecture(other)
                 && !(facts.multi_arch == MultiArch::Same
                     && other.multi_arch == MultiArch::Same
@@ -121,11 +121,11 @@ fn allowed(request: &Request, state: &State) -> bool {
 
 /// All states that are allowed and in which all relations hold.
 fn all_states(request: &Request) -> Vec<State<'_>> {
-    let mut choices: BTreeMap<(String, String), Vec<(&Candidate, bool)>> = BTreeMap::new();
+    let mut choices: BTreeMap<(String, String), Vec<(&PackageFacts, bool)>> = BTreeMap::new();
     for (key, installed) in at_first(request) {
         choices.entry(key).or_default().push(installed);
     }
-    for facts in &request.candidates {
+    for Candidate { facts, .. } in &request.candidates {
         choices.entry(key(facts)).or_default().push((facts, false));
     }
     let mut states = vec![State::new()];
@@ -148,10 +148,10 @@ fn all_states(request: &Request) -> Vec<State<'_>> {
 fn final_state<'a>(request: &'a Request, solution: &Solution) -> State<'a> {
     let mut state = at_first(request);
     for one in &solution.removed {
-        state.remove(&key(&request.installed[one.installed]));
+        state.remove(&key(&request.installed[one.installed].facts));
     }
     for one in &solution.packages {
-        let facts = &request.candidates[one.candidate];
+        let facts = &request.candidates[one.candidate].facts;
         state.insert(key(facts), (facts, false));
     }
     state
@@ -242,12 +242,12 @@ fn reasons_are_minimal(request: &Request) {
 fn check(request: &Request) {
     // Names that no package has are judged in `relations`.
     let is_real = |want: &Want| {
-        let all = request.candidates.iter().chain(&request.installed);
+        let mut all = request.candidates.iter().chain(&request.installed);
         let of_want = (
             want.package.clone(),
             want.architecture.clone().unwrap_or("amd64".into()),
         );
-        all.map(key).any(|key| key == of_want)
+        all.any(|one| key(&one.facts) == of_want)
     };
     if !request.wanted.iter().all(is_real) {
         return;
@@ -378,13 +378,13 @@ prop_compose! {
         // A version of a package is there once: what two of them would say is not defined.
         let mut seen = BTreeSet::new();
         let mut installed: Vec<Candidate> = installed;
-        installed.retain(|facts| seen.insert(key(facts)));
+        installed.retain(|one| seen.insert(key(&one.facts)));
         let mut seen: BTreeSet<_> = installed
             .iter()
-            .map(|facts| (key(facts), facts.version.to_string()))
+            .map(|one| (key(&one.facts), one.facts.version.to_string()))
             .collect();
         let mut candidates: Vec<Candidate> = candidates;
-        candidates.retain(|facts| seen.insert((key(facts), facts.version.to_string())));
+        candidates.retain(|one| seen.insert((key(&one.facts), one.facts.version.to_string())));
         let wanted = wanted.into_iter();
         let wanted = wanted.map(|(name, architecture, version)| {
             Want::parse(&format!("{name}{architecture}{version}")).unwrap()

@@ -177,6 +177,14 @@ fn members_of_a_bundle_have_its_version() {
     assert!(named.contains("mender-connect 4.0.0-1 ("), "{named}");
 
     all.retain(|member| !member.is("mender-auth", "5.1"));
+    let mut with_epoch = repository();
+    with_epoch.retain(|member| !member.is("mender-auth", "5.1"));
+    with_epoch.push(Member::new("mender-auth", "1:5.1.2-1"));
+    with_epoch.push(Member::new("mender-auth", "1:5.2.0-1"));
+    let device = Device::new("bundle = \"6.0\"", &with_epoch).expect("it could be made before");
+    let chosen = device.must(&["lock", "-q"], true);
+    assert!(chosen.contains("mender-auth 1:5.1.2-1 ("), "{chosen}");
+
     all.push(Member::new("other-auth", "1").fields("Provides: mender-auth\n"));
     let device = Device::new("bundle = \"6.0\"", &all).expect("it could be made before");
     let said = device.fails(&["lock", "-q"], true);

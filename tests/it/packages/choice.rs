@@ -1,8 +1,8 @@
 //! The choice of packages compared with apt's, for packages of the whole distribution: what apt
 //! would install on the root of a small device, `goldsmith::resolve` chooses too.
 
-use goldsmith::deb::{Paragraph, Relations, Version, stanzas};
-use goldsmith::resolve::{Candidate, MultiArch, Request, Source, Want, resolve};
+use goldsmith::deb::{PackageFacts, Paragraph, Version, stanzas};
+use goldsmith::resolve::{Candidate, Request, Source, Want, resolve};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -39,31 +39,11 @@ const COMMON: &[&str] = &[
     "gstreamer1.0-plugins-good",
 ];
 
-/// A package of an index or of `status`.
+/// A package of an index or of `status`; `None` without a version that can be read.
 fn candidate(control: &Paragraph, source: usize) -> Option<Candidate> {
-    let architecture = control.text("Architecture").to_owned();
-    let relations = |field: &str| {
-        Relations::parse(control.text(field), &architecture)
-            .unwrap_or_else(|e| panic!("{field}: {e}"))
-    };
+    control.text("Version").parse::<Version>().ok()?;
     Some(Candidate {
-        package: control.text("Package").to_owned(),
-        version: control.text("Version").parse::<Version>().ok()?,
-        multi_arch: match control.text("Multi-Arch") {
-            "same" => MultiArch::Same,
-            "foreign" => MultiArch::Foreign,
-            "allowed" => MultiArch::Allowed,
-            _ => MultiArch::No,
-        },
-        essential: control.text("Essential") == "yes",
-        depends: relations("Depends"),
-        pre_depends: relations("Pre-Depends"),
-        recommends: relations("Recommends"),
-        conflicts: relations("Conflicts"),
-        breaks: relations("Breaks"),
-        replaces: relations("Replaces"),
-        provides: relations("Provides"),
-        architecture,
+        facts: PackageFacts::read(control).expect("fields"),
         source,
         id: 0,
     })
@@ -131,15 +111,15 @@ fn apt(dir: &Path, name: &str, recommends: bool) -> Option<BTreeSet<String>> {
 fn ours(request: &Request) -> Result<BTreeSet<String>, String> {
     let solution = resolve(request).map_err(|e| e.to_string())?;
     let chosen = solution.packages.iter().map(|one| {
-        let facts = &request.candidates[one.candidate];
-        format!("{} {}", facts.package, facts.version)
+        let facts = &request.candidates[one.candidate].facts;
+        format!("{} {}", facts.name, facts.version)
     });
     Ok(chosen.collect())
 }
 
 /// Names of the index at equal distances, and the common ones.
 fn names(all: &[Candidate], count: usize) -> Vec<String> {
-    let unique: BTreeSet<&str> = all.iter().map(|facts| facts.package.as_str()).collect();
+    let unique: BTreeSet<&str> = all.iter().map(|one| one.facts.name.as_str()).collect();
     let step = (unique.len() / count.max(1)).max(1);
     let drawn = unique.iter().skip(step / 2).step_by(step).copied();
     let common = COMMON.iter().filter(|name| unique.contains(*name)).copied();
