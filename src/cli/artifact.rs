@@ -1,10 +1,11 @@
 //! `goldsmith artifact`: shows and validates Artifacts.
 
-use super::print;
+use super::{print, progress};
 use crate::artifact::{
     self, Artifact, ArtifactFinding, ArtifactReport, ClientVersion, Severity, Verifier, visible,
 };
 use crate::digest::hex;
+use crate::image::source::{SequentialImage, SourceError, open_forwards};
 use crate::problem::{Problem, Usage};
 use crate::units::human;
 use anyhow::Context as _;
@@ -13,7 +14,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -85,8 +86,7 @@ fn show(path: &Path, json: bool) -> anyhow::Result<ExitCode> {
             .map_or_else(String::new, |finding| finding.text.clone());
         let problem = Problem::new(format!("reading {}: {reason}", path.display()));
         return Err(match is_disk_image(path) {
-            true => problem
-                .hint("an Artifact is a file NAME.mender; `goldsmith inspect` shows a disk image"),
+            true => problem.hint(IMAGE_HINT),
             false => problem,
         }
         .into());
@@ -139,6 +139,9 @@ fn validate(
         verdict(path, &examined)
     };
     print(&text)?;
+    if !examined.complete && is_disk_image(path) {
+        progress::report(json).note(IMAGE_HINT);
+    }
     Ok(if examined.is_valid() {
         ExitCode::SUCCESS
     } else {
@@ -157,11 +160,21 @@ fn read(
     examined.with_context(|| format!("reading {}", path.display()))
 }
 
-/// Whether the file has the end of a boot sector, which the header of an Artifact cannot have: tar
-/// fills what follows its fields with zeros.
+/// The way on for a file that is the image of a disk.
+const IMAGE_HINT: &str =
+    "an Artifact is a file NAME.mender; `goldsmith inspect` shows a disk image";
+
+/// Whether the file is the image of a disk in any format: its first sector has the end of a boot
+/// sector, which the header of an Artifact cannot have: tar fills what follows its fields with
+/// zeros.
 fn is_disk_image(path: &Path) -> bool {
     let mut sector = [0; 512];
-    let read = File::open(path).and_then(|mut file| io::Read::read_exact(&mut file, &mut sector));
+    let read = match open_forwards(path) {
+        Ok(SequentialImage::InPlace(source)) => source.read_exact_at(0, &mut sector),
+        Ok(SequentialImage::Stream(mut stream)) => stream.read_exact(&mut sector),
+        // It is compressed in a way that an Artifact is not.
+        Err(error) => return matches!(error, SourceError::Refused { .. }),
+    };
     read.is_ok() && sector.ends_with(&[0x55, 0xaa])
 }
 
