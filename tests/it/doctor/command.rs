@@ -104,3 +104,42 @@ fn a_configuration_decides_what_is_found() {
         );
     }
 }
+
+/// A finding is a warning of conversions; here it is said once. What the configuration brings is
+/// none of the golden image, and stays a warning.
+#[test]
+fn a_finding_is_said_once() {
+    if !images::can_make() {
+        return;
+    }
+    let dir = scratch();
+    let at = dir.path();
+    images::golden(at);
+    fs::write(at.join("root/etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
+    fs::write(at.join("root/etc/shadow"), "root::1::::::\n").unwrap();
+    images::ext4(&at.join("root"), &at.join("root.ext4"), 16);
+    images::disk(
+        &at.join("golden.img"),
+        &[
+            (images::ESP, &at.join("esp.fat")),
+            (images::LINUX, &at.join("root.ext4")),
+        ],
+    );
+    let (code, text, said) = doctor(at, "-c qemux86-64 golden.img");
+    assert_eq!((code, said.as_str()), (Some(1), ""));
+    assert!(text.starts_with("error[password-empty]: "), "{text}");
+
+    fs::create_dir_all(at.join("brings/etc/ssh")).unwrap();
+    fs::write(at.join("brings/etc/ssh/ssh_host_rsa_key"), "a key\n").unwrap();
+    let config = "extends = \"qemux86-64\"\n[[overlay]]\ndir = \"brings\"\n";
+    fs::write(at.join("device.toml"), config).unwrap();
+    let (code, text, said) = doctor(at, "-c device.toml golden.img");
+    assert_eq!(code, Some(1));
+    assert!(text.starts_with("error[password-empty]: "), "{text}");
+    assert!(
+        said.starts_with("warning: ")
+            && said.contains("ssh-host-keys")
+            && said.lines().count() == 1,
+        "{said}"
+    );
+}
