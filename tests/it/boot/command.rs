@@ -198,8 +198,8 @@ fn bad_update(name: &str, unit: Option<Unit>, setting: Option<&str>) -> Option<A
     Some(made.artifact.into())
 }
 
-/// `goldsmith boot --check --update` with updates that break a device of Debian 13: one without the
-/// program that the kernel starts, one with a unit that fails, one with a unit that never ends. The
+/// `goldsmith boot --check --update` with updates that break a device of Debian 13: one whose
+/// kernel gets no initial RAM disk and stops, one with a unit that fails, one with a unit that never ends. The
 /// step is named, with lines that explain it, and the device goes back.
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
@@ -212,11 +212,11 @@ fn boot_updates_that_break_a_device_are_named() {
     }
     let cases = [
         (
-            "no-init",
+            "panic",
             None,
-            Some("root.kernel-args=[\"init=/nothing\"]"),
-            "failed (the kernel stopped (panic)|the initial RAM disk did not find)",
-            "",
+            Some("root.kernel-args=[\"rdinit=/nothing\"]"),
+            "the kernel stopped (panic)",
+            "Unable to mount root fs",
         ),
         (
             "unit",

@@ -115,7 +115,11 @@ fn a_finding_is_said_once() {
     let dir = scratch();
     let at = dir.path();
     images::golden(at);
-    fs::write(at.join("root/etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
+    fs::write(
+        at.join("root/etc/passwd"),
+        "root:x:0:0:root:/root:/bin/sh\n",
+    )
+    .unwrap();
     fs::write(at.join("root/etc/shadow"), "root::1::::::\n").unwrap();
     images::ext4(&at.join("root"), &at.join("root.ext4"), 16);
     images::disk(
