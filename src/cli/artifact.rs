@@ -1,6 +1,6 @@
 //! `goldsmith artifact`: shows and validates Artifacts.
 
-use super::{print, progress};
+use super::print;
 use crate::artifact::{
     self, Artifact, ArtifactFinding, ArtifactReport, ClientVersion, Severity, Verifier, visible,
 };
@@ -80,16 +80,7 @@ pub fn run(args: &ArtifactArgs) -> anyhow::Result<ExitCode> {
 fn show(path: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let examined = read(path, artifact::show)?;
     if !examined.complete {
-        let reason = examined
-            .findings
-            .last()
-            .map_or_else(String::new, |finding| finding.text.clone());
-        let problem = Problem::new(format!("reading {}: {reason}", path.display()));
-        return Err(match is_disk_image(path) {
-            true => problem.hint(IMAGE_HINT),
-            false => problem,
-        }
-        .into());
+        return Err(incomplete(path, &examined).into());
     }
     let text = if json {
         to_json(&Shown::from(&examined.artifact))?
@@ -133,15 +124,15 @@ fn validate(
             .findings
             .extend(artifact::unreadable(version, is_32_bit, demands));
     }
+    if !json && !examined.complete && is_disk_image(path) {
+        return Err(incomplete(path, &examined).into());
+    }
     let text = if json {
         to_json(&Verdict::from(&examined))?
     } else {
         verdict(path, &examined)
     };
     print(&text)?;
-    if !examined.complete && is_disk_image(path) {
-        progress::report(json).note(IMAGE_HINT);
-    }
     Ok(if examined.is_valid() {
         ExitCode::SUCCESS
     } else {
@@ -160,9 +151,19 @@ fn read(
     examined.with_context(|| format!("reading {}", path.display()))
 }
 
-/// The way on for a file that is the image of a disk.
-const IMAGE_HINT: &str =
-    "an Artifact is a file NAME.mender; `goldsmith inspect` shows a disk image";
+/// The problem of a file that could not be read to its end.
+fn incomplete(path: &Path, examined: &ArtifactReport) -> Problem {
+    let reason = examined
+        .findings
+        .last()
+        .map_or_else(String::new, |finding| finding.text.clone());
+    let problem = Problem::new(format!("reading {}: {reason}", path.display()));
+    match is_disk_image(path) {
+        true => problem
+            .hint("an Artifact is a file NAME.mender; `goldsmith inspect` shows a disk image"),
+        false => problem,
+    }
+}
 
 /// Whether the file is the image of a disk in any format: its first sector has the end of a boot
 /// sector, which the header of an Artifact cannot have: tar fills what follows its fields with

@@ -74,7 +74,8 @@ impl Driven {
                 );
             }
         }
-        let arguments = root_shell::arguments(&unit, computer.machine.shell_port().device);
+        let port = computer.machine.shell_port().device;
+        let arguments = root_shell::arguments(&unit, port, computer.is_fast());
         let (start, content) = boot_files::boot_partition(image, &arguments)?;
         computer.write(start, &content)?;
         computer.add_shell();

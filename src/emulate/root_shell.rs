@@ -79,17 +79,23 @@ pub(super) fn default_unit(root: &Tree) -> Result<String> {
     Ok(name.unwrap_or("graphical.target").to_owned())
 }
 
-/// The arguments of the kernel, for a system that starts `unit`, with the shell on `port`. They have
-/// double quotes and neither `$` nor `'`, so that GRUB and U-Boot take them as they are.
-pub(super) fn arguments(unit: &str, port: &str) -> String {
+/// How long systemd waits for devices and units where the emulator is slow (seconds); 90 otherwise.
+/// Systemd knows the first of these settings from version 254 on.
+const PATIENCE: &str =
+    " systemd.default_device_timeout_sec=300 systemd.default_timeout_start_sec=300";
+
+/// The arguments of the kernel, for a system that starts `unit`, with the shell on `port`. They
+/// have double quotes and neither `$` nor `'`, so that GRUB and U-Boot take them as they are.
+pub(super) fn arguments(unit: &str, port: &str, is_fast: bool) -> String {
+    let tty = "-p StandardInput=tty -p StandardOutput=tty -p StandardError=tty";
     let shell = format!(
-        "systemd-run --no-block --unit=goldsmith-shell -p Restart=on-failure -p RestartSec=3 -p SendSIGHUP=yes \
-         -p StandardInput=tty -p StandardOutput=tty -p StandardError=tty -p TTYPath={port} -E TERM=dumb \
-         -E PS1={PROMPT} /bin/sh -i"
+        "systemd-run --no-block --unit=goldsmith-shell -p Restart=on-failure -p RestartSec=3 \
+         -p SendSIGHUP=yes {tty} -p TTYPath={port} -E TERM=dumb -E PS1={PROMPT} /bin/sh -i"
     );
+    let patience = if is_fast { "" } else { PATIENCE };
     format!(
         "\"systemd.run={shell}\" systemd.run_success_action=none systemd.run_failure_action=none \
-         systemd.unit={unit} systemd.wants=kernel-command-line.service"
+         systemd.unit={unit} systemd.wants=kernel-command-line.service{patience}"
     )
 }
 
@@ -99,13 +105,15 @@ mod tests {
 
     #[test]
     fn boot_loaders_take_them_as_they_are() {
-        let all = arguments("multi-user.target", "/dev/ttyS1");
+        let all = arguments("multi-user.target", "/dev/ttyS1", false);
         // A variable or a quote would end what they are in.
         assert!(!all.contains(['$', '\'', '\\', ';', '\n']), "{all}");
         assert!(
             all.starts_with('"') && all.matches('"').count() == 2,
             "{all}"
         );
-        assert!(all.len() < 600);
+        assert!(all.len() < 700);
+        let fast = arguments("multi-user.target", "/dev/ttyS1", true);
+        assert_eq!(all.strip_prefix(&fast), Some(PATIENCE));
     }
 }

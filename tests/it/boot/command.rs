@@ -199,8 +199,8 @@ fn bad_update(name: &str, unit: Option<Unit>, setting: Option<&str>) -> Option<A
 }
 
 /// `goldsmith boot --check --update` with updates that break a device of Debian 13: one whose
-/// kernel gets no initial RAM disk and stops, one with a unit that fails, one with a unit that never ends. The
-/// step is named, with lines that explain it, and the device goes back.
+/// kernel gets no initial RAM disk and stops, one with a unit that fails, one with a unit that
+/// never ends. The step is named, with lines that explain it, and the device goes back.
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
 fn boot_updates_that_break_a_device_are_named() {

@@ -169,6 +169,8 @@ fn a_life_with_its_mishaps() {
     let piece = fs::read(at.join("piece")).unwrap();
     let text = String::from_utf8_lossy(&piece);
     assert!(text.contains("$args \"systemd.run=systemd-run ") && text.contains("/dev/ttyS1"));
+    // An emulator is slow.
+    assert!(text.contains(" systemd.default_device_timeout_sec=300 "));
     let arguments = fs::read_to_string(at.join("arguments")).unwrap();
     assert!(
         arguments.contains("serial=goldsmith-artifact")
@@ -264,6 +266,23 @@ fn what_goes_wrong_is_named() {
     let output = check(at, "install", UPDATE);
     let said = stdout(&output);
     assert!(said.contains("\n  | writing\n  | no space\n"), "{said}");
+}
+
+/// What systemd could not do is shown, though much was said after it.
+#[test]
+fn an_emergency_is_explained() {
+    let Some(dir) = device() else { return };
+    let output = check(dir.path(), "late", &format!("--timeout 20 {UPDATE}"));
+    assert_eq!(output.status.code(), Some(1));
+    let said = stdout(&output);
+    let failed = "  update: start into it: systemd is in emergency mode; a device was not there in time, which may be due to \
+                  other work on this machine\n  \
+                  | [ TIME ] Timed out waiting for device /dev/data.\n  \
+                  | [DEPEND] Dependency failed for /data.\n  \
+                  | [  OK  ] Started x.\n";
+    assert!(said.contains(failed), "{said}");
+    let back = "  the device goes back by itself: partition 2 runs, after a power cut\n";
+    assert!(said.contains(back), "{said}");
 }
 
 #[test]

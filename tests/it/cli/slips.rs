@@ -132,7 +132,6 @@ fn files_of_another_kind() {
 fn images_in_the_place_of_artifacts() {
     let Some(dir) = workplace() else { return };
     let at = dir.path();
-    let way = "an Artifact is a file NAME.mender; `goldsmith inspect` shows a disk image\n";
     let mut images = vec!["golden.img"];
     let mut also = |name: &'static str, program: &str, args: &[&str]| {
         if let Some(program) = tool(program) {
@@ -150,18 +149,18 @@ fn images_in_the_place_of_artifacts() {
         &["convert", "-O", "qcow2", "golden.img", "golden.qcow2"],
     );
     for image in images {
-        let said = stderr(&run(at, &format!("artifact show {image}")));
-        assert!(
-            said.starts_with(&format!("error: reading {image}: "))
-                && said.ends_with(&format!("\nhint: {way}")),
-            "{said}"
-        );
-        let output = run(at, &format!("artifact validate {image}"));
-        assert_eq!(
-            (stderr(&output), output.status.code()),
-            (format!("note: {way}"), Some(1)),
-            "{image}"
-        );
+        for command in ["show", "validate"] {
+            let output = run(at, &format!("artifact {command} {image}"));
+            let said = stderr(&output);
+            assert!(
+                said.starts_with(&format!("error: reading {image}: "))
+                    && said.ends_with(
+                        "\nhint: an Artifact is a file NAME.mender; `goldsmith inspect` shows a disk image\n"
+                    ),
+                "{said}"
+            );
+            assert!(output.status.code() == Some(1) && output.stdout.is_empty());
+        }
     }
     for other in ["no.key", "root.ext4"] {
         let said = stderr(&run(at, &format!("artifact show {other}")));

@@ -21,10 +21,10 @@ fn doctor(at: &Path, line: &str) -> (Option<i32>, String, String) {
     )
 }
 
-#[test]
-fn a_configuration_decides_what_is_found() {
+/// A golden image, and configurations for it.
+fn configured() -> Option<tempfile::TempDir> {
     if !images::can_make() {
-        return;
+        return None;
     }
     let dir = scratch();
     let at = dir.path();
@@ -39,6 +39,13 @@ fn a_configuration_decides_what_is_found() {
     ] {
         fs::write(at.join(name), format!("{device}{more}")).unwrap();
     }
+    Some(dir)
+}
+
+#[test]
+fn a_configuration_decides_what_is_found() {
+    let Some(dir) = configured() else { return };
+    let at = dir.path();
     let last = |text: &str| text.lines().last().unwrap_or_default().to_owned();
 
     let (code, text, said) = doctor(at, "-c without.toml golden.img");
@@ -69,8 +76,13 @@ fn a_configuration_decides_what_is_found() {
             ),
         "{text}"
     );
+}
 
-    // What is no configuration, or names what is not there, says so and nothing else.
+/// What is no configuration, or names what is not there, is said, and nothing else.
+#[test]
+fn a_configuration_that_cannot_be_followed_is_refused() {
+    let Some(dir) = configured() else { return };
+    let at = dir.path();
     for (line, code, message) in [
         (
             "-c wrong.toml golden.img",

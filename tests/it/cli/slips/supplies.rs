@@ -1,4 +1,5 @@
-//! What a conversion is given falls short: room on the disk, downloads, packages, names of releases.
+//! What a conversion is given falls short: room on the disk, downloads, packages, names of
+//! releases.
 
 use super::super::stdout;
 use super::{on, refused, run, stderr, workplace};
