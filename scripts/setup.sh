@@ -25,7 +25,7 @@ if [ "$purpose" != demo ] && [ "$purpose" != docs ] && [ "$purpose" != release ]
   # To check and to damage outputs.
   packages+=(mender-artifact openssl libarchive-tools busybox dash zip mount systemd acl attr libcap2-bin gdisk shellcheck)
   packages+=(bzip2 xz-utils zstd grub-common bmap-tools btrfs-progs xfsprogs parted cloud-guest-utils jq hostname)
-  packages+=(android-sdk-libsparse-utils man-db u-boot-tools libubootenv-tool strace bubblewrap python3-jsonschema)
+  packages+=(android-sdk-libsparse-utils man-db u-boot-tools u-boot-qemu libubootenv-tool strace bubblewrap python3-jsonschema)
 fi
 if [ "$purpose" = bench ]; then
   # What others use for the same work.

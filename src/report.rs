@@ -25,3 +25,35 @@ impl Report for Silent {
     fn warn(&self, _message: &str) {}
     fn note(&self, _message: &str) {}
 }
+
+/// Passes everything on but warnings that are said in another way.
+pub struct WithoutSaid<'a> {
+    /// Receives the rest.
+    pub inner: &'a dyn Report,
+    /// The warnings.
+    pub said: &'a [String],
+}
+
+impl Report for WithoutSaid<'_> {
+    fn step(&self, what: &str, total: Option<u64>) {
+        self.inner.step(what, total);
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.inner.advance(bytes);
+    }
+
+    fn warn(&self, message: &str) {
+        if !self.said.iter().any(|one| one == message) {
+            self.inner.warn(message);
+        }
+    }
+
+    fn note(&self, message: &str) {
+        self.inner.note(message);
+    }
+
+    fn detail(&self, message: &str) {
+        self.inner.detail(message);
+    }
+}

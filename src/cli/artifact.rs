@@ -5,6 +5,7 @@ use crate::artifact::{
     self, Artifact, ArtifactFinding, ArtifactReport, ClientVersion, Severity, Verifier, visible,
 };
 use crate::digest::hex;
+use crate::image::source::{SequentialImage, SourceError, open_forwards};
 use crate::problem::{Problem, Usage};
 use crate::units::human;
 use anyhow::Context as _;
@@ -13,7 +14,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -79,17 +80,7 @@ pub fn run(args: &ArtifactArgs) -> anyhow::Result<ExitCode> {
 fn show(path: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let examined = read(path, artifact::show)?;
     if !examined.complete {
-        let reason = examined
-            .findings
-            .last()
-            .map_or_else(String::new, |finding| finding.text.clone());
-        let problem = Problem::new(format!("reading {}: {reason}", path.display()));
-        return Err(match is_disk_image(path) {
-            true => problem
-                .hint("an Artifact is a file NAME.mender; `goldsmith inspect` shows a disk image"),
-            false => problem,
-        }
-        .into());
+        return Err(incomplete(path, &examined).into());
     }
     let text = if json {
         to_json(&Shown::from(&examined.artifact))?
@@ -133,6 +124,9 @@ fn validate(
             .findings
             .extend(artifact::unreadable(version, is_32_bit, demands));
     }
+    if !json && !examined.complete && is_disk_image(path) {
+        return Err(incomplete(path, &examined).into());
+    }
     let text = if json {
         to_json(&Verdict::from(&examined))?
     } else {
@@ -157,11 +151,31 @@ fn read(
     examined.with_context(|| format!("reading {}", path.display()))
 }
 
-/// Whether the file has the end of a boot sector, which the header of an Artifact cannot have: tar
-/// fills what follows its fields with zeros.
+/// The problem of a file that could not be read to its end.
+fn incomplete(path: &Path, examined: &ArtifactReport) -> Problem {
+    let reason = examined
+        .findings
+        .last()
+        .map_or_else(String::new, |finding| finding.text.clone());
+    let problem = Problem::new(format!("reading {}: {reason}", path.display()));
+    match is_disk_image(path) {
+        true => problem
+            .hint("an Artifact is a file NAME.mender; `goldsmith inspect` shows a disk image"),
+        false => problem,
+    }
+}
+
+/// Whether the file is the image of a disk in any format: its first sector has the end of a boot
+/// sector, which the header of an Artifact cannot have: tar fills what follows its fields with
+/// zeros.
 fn is_disk_image(path: &Path) -> bool {
     let mut sector = [0; 512];
-    let read = File::open(path).and_then(|mut file| io::Read::read_exact(&mut file, &mut sector));
+    let read = match open_forwards(path) {
+        Ok(SequentialImage::InPlace(source)) => source.read_exact_at(0, &mut sector),
+        Ok(SequentialImage::Stream(mut stream)) => stream.read_exact(&mut sector),
+        // It is compressed in a way that an Artifact is not.
+        Err(error) => return matches!(error, SourceError::Refused { .. }),
+    };
     read.is_ok() && sector.ends_with(&[0x55, 0xaa])
 }
 

@@ -43,7 +43,7 @@ use crate::plan::client::WithoutClient;
 use crate::plan::hooks::Stage;
 use crate::plan::{Plan, PlanRequest};
 use crate::problem::{Problem, Problems};
-use crate::report::Report;
+use crate::report::{Report, WithoutSaid};
 use anyhow::{Context, Result};
 use hooks::Staged;
 use judged::Judged;
@@ -197,7 +197,17 @@ pub fn examine(request: &Request, input: InputImage) -> Result<Vec<Finding>> {
     let golden = Golden::read(input, request.plan.selection(), request.report)?;
     request.report.step("examining the golden image", None);
     let mut findings = doctor::golden(&golden, &request.plan.accepted());
-    match prepare_read(request, golden, true) {
+    // A conversion warns of what findings say here.
+    let report = WithoutSaid {
+        inner: request.report,
+        said: &doctor::warnings(&findings),
+    };
+    let quieter = Request {
+        plan: request.plan.clone(),
+        report: &report,
+        ..*request
+    };
+    match prepare_read(&quieter, golden, true) {
         Ok(prepared) => {
             if !client_programs(&prepared.edited.trees.root).is_empty() {
                 doctor::client_comes(&mut findings);

@@ -70,14 +70,20 @@ impl Md5 {
 
     /// The digest in hexadecimal.
     #[must_use]
-    pub(crate) fn finish(mut self) -> String {
+    pub(crate) fn finish(self) -> String {
+        hex(&self.digest())
+    }
+
+    /// The 16 bytes of the digest.
+    #[must_use]
+    pub(crate) fn digest(mut self) -> Vec<u8> {
         let bits = self.len.wrapping_mul(8).to_le_bytes();
         self.update(&[0x80]);
         while self.pending.len() != 56 {
             self.update(&[0]);
         }
         self.update(&bits);
-        hex(&self.state.map(u32::to_le_bytes).concat())
+        self.state.map(u32::to_le_bytes).concat()
     }
 
     fn compress(&mut self, block: &[u8; 64]) {

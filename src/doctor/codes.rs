@@ -252,8 +252,15 @@ pub(super) const TRIM_READ_ONLY: Code = code(
     "disable fstrim.timer and e2scrub_all.timer in the golden image, or take ro out of root.options",
 );
 
+pub(super) const BARRIERS_OFF: Code = code(
+    "barriers-off",
+    Warning,
+    "a line of `fstab` mounts a filesystem with `barrier=0` or `nobarrier`, so that a power cut can damage what was written before",
+    "take the option out of the line, in the golden image or with [[rootfs.edit]]",
+);
+
 /// All codes, in the order in which findings of the same severity are shown.
-pub const CODES: [Code; 37] = [
+pub const CODES: [Code; 38] = [
     REFUSED,
     STARTUP_ACTS,
     STARTUP_UNDONE,
@@ -291,4 +298,5 @@ pub const CODES: [Code; 37] = [
     NETWORK_MAC,
     SYSV_SERVICE,
     TRIM_READ_ONLY,
+    BARRIERS_OFF,
 ];

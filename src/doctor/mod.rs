@@ -12,8 +12,10 @@ mod disks;
 mod finding;
 mod identity;
 mod kernel;
+mod md5_crypt;
 mod network;
 mod passwords;
+mod power_cuts;
 mod secrets;
 mod services;
 mod startup;
@@ -139,6 +141,7 @@ pub fn system(system: &System<'_>) -> Vec<Finding> {
     out.extend(services::examine(system));
     out.extend(client::examine(system));
     out.extend(network::examine(system));
+    out.extend(power_cuts::examine(system));
     out.extend(system.unread());
     sorted(out)
 }

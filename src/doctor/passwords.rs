@@ -1,5 +1,6 @@
 //! Passwords that everyone knows, held against encrypted ones (`crypt(5)`).
 
+use super::md5_crypt;
 use sha_crypt::{PasswordVerifier as _, ShaCrypt};
 use std::collections::HashMap;
 use std::fmt;
@@ -9,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use yescrypt::Yescrypt;
 
 /// Passwords of distributions' images and of many who set up a machine.
-const COMMON: [&str; 16] = [
+const COMMON: [&str; 17] = [
     "raspberry",
     "1234",
     "root",
@@ -26,6 +27,7 @@ const COMMON: [&str; 16] = [
     "changeme",
     "12345678",
     "live",
+    "fai",
 ];
 
 /// The most threads that try passwords at once: each needs 16 MiB for Debian's yescrypt.
@@ -95,11 +97,12 @@ const DIGITS: &str = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrst
 /// each more doubles time and memory.
 const MAX_COST: usize = 12;
 
-/// Whether `encrypted` is this word by SHA-crypt or yescrypt.
+/// Whether `encrypted` is this word by MD5-crypt, SHA-crypt or yescrypt.
 fn matches(word: &str, encrypted: &str) -> bool {
     let mut fields = encrypted.split('$').skip(1);
     let (method, parameters) = (fields.next(), fields.next().unwrap_or_default());
     match method {
+        Some("1") => md5_crypt::matches(word, encrypted),
         Some("5" | "6") => {
             let rounds = parameters.strip_prefix("rounds=").map(str::parse::<u32>);
             let cheap = rounds.is_none_or(|rounds| rounds.is_ok_and(|count| count <= MAX_ROUNDS));
@@ -145,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_of_three_methods_are_known() {
+    fn passwords_of_four_methods_are_known() {
         let cases = [
             (
                 "pi",
@@ -167,6 +170,7 @@ mod tests {
                 "$y$j9T$f1ReHx3GzHlQx0pkXXp9u.$qaHwZI22DvM7Dijh6qZmJXLrE76HBfhA4Em/koufb17",
                 None,
             ),
+            ("demo", "$1$kBnWcO.E$djxB128U7dMkrltJHPf6d1", Some("fai")),
         ];
         for (name, encrypted, expected) in cases {
             assert_eq!(known(name, encrypted).as_deref(), expected, "{encrypted}");

@@ -165,7 +165,15 @@ fn check(incoming: &Incoming, downgrades: &[String], database: &Database, journa
     let known = architecture == "all"
         || *architecture == database.native
         || database.foreign.contains(architecture);
-    if !known {
+    if !known && database.native.is_empty() {
+        let text = format!(
+            "package {name} {version} is for {architecture}, and the image's dpkg database does not say \
+             what the image is for: it has no package dpkg"
+        );
+        journal.problem(Problem::new(text).hint(
+            "packages can be installed where dpkg is: check /var/lib/dpkg/status of the golden image",
+        ));
+    } else if !known {
         let mut have = vec![database.native.as_str()];
         have.extend(database.foreign.iter().map(String::as_str));
         let text = format!(

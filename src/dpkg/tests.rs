@@ -372,6 +372,19 @@ fn architectures() {
         said.starts_with("package a 1 is for riscv64; the image is for amd64, arm64"),
         "{said}"
     );
+    let mut tree = image("");
+    for path in ["/var/lib/dpkg/status", "/var/lib/dpkg/arch"] {
+        let stat = Stat::root(0o644, TIME);
+        tree.put_file(path, "", stat).unwrap();
+    }
+    let said = put(&mut tree, &[Deb::new("a", "1", "")]).unwrap_err();
+    assert!(
+        said.starts_with(
+            "package a 1 is for amd64, and the image's dpkg database does not say what the image is \
+             for: it has no package dpkg\nhint: packages can be installed where dpkg is: "
+        ),
+        "{said}"
+    );
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! A device that is driven: its slots, its update client, and what it must show.
 
 use super::powered::{Ended, Failure, Outcome, Powered};
-use super::{Computer, root_shell};
-use crate::platform::Architecture;
+use super::{Computer, boot_files, root_shell};
 use crate::problem::Problem;
 use crate::rules::{Judged, Rules};
 use crate::tree::Tree;
@@ -75,8 +74,9 @@ impl Driven {
                 );
             }
         }
-        let architecture: Architecture = computer.machine.architecture;
-        let (start, content) = root_shell::boot_partition(image, architecture, &unit)?;
+        let port = computer.machine.shell_port().device;
+        let arguments = root_shell::arguments(&unit, port, computer.is_fast());
+        let (start, content) = boot_files::boot_partition(image, &arguments)?;
         computer.write(start, &content)?;
         computer.add_shell();
         Ok(Self {

@@ -38,6 +38,15 @@ pub struct Machine {
     pub firmware: Firmware,
 }
 
+/// A serial port besides that of the console.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ShellPort {
+    /// Linux's name of it.
+    pub(super) device: &'static str,
+    /// QEMU's arguments for it, which lead to the character device `shell`.
+    pub(super) arguments: [&'static str; 2],
+}
+
 /// Directories of firmware and U-Boot as Debian and Fedora install them.
 const DIRS: [&str; 5] = [
     "/usr/share/OVMF",
@@ -162,6 +171,21 @@ impl Machine {
             (Architecture::Armhf, _) => &["-cpu", "cortex-a15", "-machine", "virt"],
         };
         machine.iter().map(ToString::to_string).collect()
+    }
+
+    /// The port that a root shell gets. The machine `virt` has only one for systems, and of another
+    /// kind: there it is a card, and the first of its kind.
+    pub(super) fn shell_port(self) -> ShellPort {
+        match self.architecture {
+            Architecture::Amd64 | Architecture::I386 => ShellPort {
+                device: "/dev/ttyS1",
+                arguments: ["-serial", "chardev:shell"],
+            },
+            Architecture::Arm64 | Architecture::Armhf => ShellPort {
+                device: "/dev/ttyS0",
+                arguments: ["-device", "pci-serial,chardev=shell"],
+            },
+        }
     }
 
     /// Whether KVM runs the processor: QEMU makes one and ends. That `/dev/kvm` can be opened says

@@ -3,6 +3,7 @@
 //!
 //! Options of QEMU are those of its manual page, "Standard options" to "Debug/Expert options".
 
+mod boot_files;
 mod device;
 mod life;
 mod machine;
@@ -182,8 +183,10 @@ impl Computer {
     /// A second serial port, which is a socket in the directory.
     fn add_shell(&mut self) {
         let socket = "socket,id=shell,path=shell,server=on,wait=off";
-        let more = ["-chardev", socket, "-serial", "chardev:shell"];
-        self.after_console.extend(more.map(String::from));
+        let port = self.machine.shell_port().arguments;
+        let more = [["-chardev", socket], port].concat();
+        self.after_console
+            .extend(more.iter().map(ToString::to_string));
     }
 
     /// Writes `content` to the overlay from byte `start` of the disk on.
@@ -191,7 +194,7 @@ impl Computer {
         let tool = find("qemu-io").ok_or_else(|| self.machine.missing("qemu-io"))?;
         let name = "piece";
         let piece = self.dir.path().join(name);
-        let len = root_shell::save(content, &piece)?;
+        let len = boot_files::save(content, &piece)?;
         let mut command = Command::new(tool);
         let write = format!("write -q -s {name} {start} {len}");
         command

@@ -1,7 +1,7 @@
 //! A computer under power, driven by the root shell on its second serial port.
 
 use super::root_shell::PROMPT;
-use super::serial::{Errors, dead_end, last_lines, spawn};
+use super::serial::{DEVICE_LATE, Errors, dead_end, explaining_lines, last_lines, spawn};
 use super::{Computer, left};
 use anyhow::{Context as _, Result};
 use std::io::{ErrorKind, Read as _, Write};
@@ -69,8 +69,12 @@ pub(super) struct Powered {
     errors: Errors,
     /// All that the console said.
     said: String,
+    /// Where it begins since the machine was started for the last time.
+    start: usize,
     /// How much of it was searched for messages.
     searched: usize,
+    /// Whether the processor is real.
+    is_fast: bool,
     shell: UnixStream,
     /// What the shell said and nobody has taken yet.
     heard: Vec<u8>,
@@ -107,7 +111,9 @@ impl Powered {
             console,
             errors,
             said: String::new(),
+            start: 0,
             searched: 0,
+            is_fast: computer.is_fast(),
             shell,
             heard: Vec::new(),
             commands: 0,
@@ -140,9 +146,17 @@ impl Powered {
         }
     }
 
-    /// A failure with the last lines of the console.
+    /// A failure with the lines of the console that explain it.
     pub(super) fn failure(&self, reason: impl Into<String>) -> Failure {
-        Failure::new(reason, last_lines(&self.said))
+        let said = self.said.get(self.start..).unwrap_or_default();
+        let mut reason = reason.into();
+        if said.contains(DEVICE_LATE) {
+            reason.push_str("; a device was not there in time");
+            if !self.is_fast {
+                reason.push_str(", which may be due to other work on this machine");
+            }
+        }
+        Failure::new(reason, explaining_lines(said))
     }
 
     fn off(&self) -> Failure {
@@ -165,10 +179,13 @@ impl Powered {
             Some(_) => self.said.len() + OVERLAP,
             None => self.searched.max(self.said.len()),
         };
-        Some(Failure {
+        let failure = Failure {
             is_dead: true,
             ..self.failure(reason?)
-        })
+        };
+        // What follows is another start.
+        self.start = self.said.len();
+        Some(failure)
     }
 
     /// Waits until the system has started: its shell answers, and systemd has started the units.
@@ -319,6 +336,7 @@ impl Powered {
     pub(super) fn reboot(&mut self) {
         self.heard.clear();
         self.searched = self.said.len();
+        self.start = self.said.len();
         self.send("exec systemctl reboot");
     }
 }

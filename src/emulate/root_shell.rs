@@ -1,5 +1,5 @@
 //! A root shell on the second serial port, for systems that let nobody in without a password:
-//! arguments of the kernel, added to the boot partition's GRUB configuration in the overlay.
+//! arguments of the kernel, added to what the boot loader reads in the overlay (`boot_files`).
 //!
 //! Both root filesystems, and what an update writes, stay as they are. systemd-run-generator(8)
 //! runs the command of `systemd.run=` as a unit, which starts the shell as one of its own and ends;
@@ -7,22 +7,14 @@
 //! `systemd.unit=`, and `systemd.wants=` starts the unit besides. All of them are known to systemd
 //! from version 240 on.
 
-use crate::fs::fat;
-use crate::platform::Architecture;
 use crate::problem::Problem;
-use crate::stream::{Content, ReadAt as _};
 use crate::tree::{LeafKind, Node, Tree};
-use crate::units::SECTOR;
-use crate::volume::{Opened, Role, Volume};
-use anyhow::{Context as _, Result, bail};
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use anyhow::Result;
 
 /// What the shell says when it waits for a command.
 pub(super) const PROMPT: &str = "goldsmith-shell-is-ready";
 
-/// The largest GRUB configuration that is read (bytes).
+/// The largest file of arguments that is read (bytes).
 const LIMIT: u64 = 1 << 20;
 
 /// Programs of systemd that the arguments need.
@@ -87,132 +79,24 @@ pub(super) fn default_unit(root: &Tree) -> Result<String> {
     Ok(name.unwrap_or("graphical.target").to_owned())
 }
 
-/// The arguments of the kernel, for a system that starts `unit`.
-fn arguments(unit: &str) -> String {
+/// How long systemd waits for devices and units where the emulator is slow (seconds); 90 otherwise.
+/// Systemd knows the first of these settings from version 254 on.
+const PATIENCE: &str =
+    " systemd.default_device_timeout_sec=300 systemd.default_timeout_start_sec=300";
+
+/// The arguments of the kernel, for a system that starts `unit`, with the shell on `port`. They
+/// have double quotes and neither `$` nor `'`, so that GRUB and U-Boot take them as they are.
+pub(super) fn arguments(unit: &str, port: &str, is_fast: bool) -> String {
+    let tty = "-p StandardInput=tty -p StandardOutput=tty -p StandardError=tty";
     let shell = format!(
-        "systemd-run --no-block --unit=goldsmith-shell -p Restart=on-failure -p RestartSec=3 -p SendSIGHUP=yes \
-         -p StandardInput=tty -p StandardOutput=tty -p StandardError=tty -p TTYPath=/dev/ttyS1 -E TERM=dumb \
-         -E PS1={PROMPT} /bin/sh -i"
+        "systemd-run --no-block --unit=goldsmith-shell -p Restart=on-failure -p RestartSec=3 \
+         -p SendSIGHUP=yes {tty} -p TTYPath={port} -E TERM=dumb -E PS1={PROMPT} /bin/sh -i"
     );
+    let patience = if is_fast { "" } else { PATIENCE };
     format!(
-        " \"systemd.run={shell}\" systemd.run_success_action=none systemd.run_failure_action=none \
-         systemd.unit={unit} systemd.wants=kernel-command-line.service"
+        "\"systemd.run={shell}\" systemd.run_success_action=none systemd.run_failure_action=none \
+         systemd.unit={unit} systemd.wants=kernel-command-line.service{patience}"
     )
-}
-
-/// A new boot partition whose GRUB configurations start kernels with the shell, and where it
-/// begins on the disk (bytes).
-///
-/// # Errors
-/// A [`Problem`] for images without such a configuration and for machines other than PCs; I/O
-/// errors.
-pub(super) fn boot_partition(
-    image: &Opened,
-    architecture: Architecture,
-    unit: &str,
-) -> Result<(u64, Content)> {
-    if !matches!(architecture, Architecture::Amd64 | Architecture::I386) {
-        let problem = format!(
-            "systems are driven on emulated PCs alone, and this one is for {}",
-            architecture.name()
-        );
-        bail!(Problem::new(problem).hint("check its start alone: goldsmith boot --check IMAGE"));
-    }
-    let mut volumes = image.volumes.iter();
-    let boot = volumes.find(|one| one.role == Some(Role::Boot));
-    let edited = boot.map(|boot| edited(boot, unit)).transpose()?.flatten();
-    match (boot, edited) {
-        (Some(boot), Some(content)) => Ok((boot.start, content)),
-        _ => bail!(
-            Problem::new(
-                "the boot partition has no GRUB configuration that starts a kernel: the system cannot be driven"
-            )
-            .hint("give an image that was converted, with GRUB as its boot loader")
-        ),
-    }
-}
-
-/// The filesystem of `boot` with edited configurations; `None` if it has none.
-fn edited(boot: &Volume, unit: &str) -> Result<Option<Content>> {
-    let (mut tree, info) =
-        fat::read(boot.content.clone()).with_context(|| format!("reading {boot}"))?;
-    let mut paths = Vec::new();
-    tree.visit(&mut |path, _| {
-        if path.to_ascii_lowercase().ends_with(b".cfg") {
-            paths.push(path.to_vec());
-        }
-    });
-    let mut changed = false;
-    for path in paths {
-        let Some(Node::Leaf(leaf)) = tree.find_nofollow(&path) else {
-            continue;
-        };
-        let stat = leaf.stat.clone();
-        let text = tree.text(&path, LIMIT)?.unwrap_or_default();
-        if let Some(text) = with_arguments(&text, &arguments(unit)) {
-            tree.put_file(&path, text, stat)?;
-            changed = true;
-        }
-    }
-    if !changed {
-        return Ok(None);
-    }
-    let options = fat::Options {
-        volume_id: info.volume_id,
-        label: info.label,
-        time: crate::stamp::Time::default(),
-        kind: fat::RequestedKind::Auto,
-        hidden_sectors: u32::try_from(boot.start / SECTOR).unwrap_or(0),
-    };
-    let content = fat::write(&tree, boot.len, &options);
-    Ok(Some(content.context("making the boot partition")?))
-}
-
-/// `text` with `more` at the end of every command that loads a kernel; `None` if there is none.
-fn with_arguments(text: &str, more: &str) -> Option<String> {
-    let mut out = String::with_capacity(text.len() + more.len());
-    let mut found = false;
-    for line in text.split_inclusive('\n') {
-        let (command, end) = line.split_at(line.trim_end().len());
-        let words = command.trim_start();
-        let words = words.strip_prefix("if ").unwrap_or(words);
-        if !["linux ", "linuxefi "]
-            .iter()
-            .any(|name| words.starts_with(name))
-        {
-            out.push_str(line);
-            continue;
-        }
-        found = true;
-        let at = command.rfind("; then").unwrap_or(command.len());
-        let (before, after) = command.split_at(at);
-        out.extend([before, more, after, end]);
-    }
-    found.then_some(out)
-}
-
-/// Writes `content` up to its last byte that is not a hole into a new file, and returns how many
-/// bytes that are.
-///
-/// # Errors
-/// I/O errors of both.
-pub(super) fn save(content: &Content, path: &Path) -> Result<u64> {
-    let file = File::create_new(path).with_context(|| format!("creating {}", path.display()))?;
-    let len = content.runs().last().map_or(0, |run| run.end());
-    let len = crate::units::align_up(len, SECTOR);
-    file.set_len(len)?;
-    let mut buf = vec![0; 1 << 16];
-    for run in content.runs() {
-        let mut at = run.offset;
-        while at < run.end() {
-            let left = usize::try_from(run.end() - at).unwrap_or(buf.len());
-            let piece = buf.get_mut(..left.min(1 << 16)).unwrap_or_default();
-            content.read_exact_at(at, piece)?;
-            file.write_all_at(piece, at)?;
-            at += crate::units::len_u64(piece.len());
-        }
-    }
-    Ok(len)
 }
 
 #[cfg(test)]
@@ -220,16 +104,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kernels_get_arguments() {
-        let text = "  if linux \"$1\" root=$uuid $args; then\n    boot\n  fi\nlinux /vmlinuz ro\r\n# linux\nlinux16 /x\n";
-        assert_eq!(
-            with_arguments(text, " more").unwrap(),
-            "  if linux \"$1\" root=$uuid $args more; then\n    boot\n  fi\nlinux /vmlinuz ro more\r\n# linux\nlinux16 /x\n"
+    fn boot_loaders_take_them_as_they_are() {
+        let all = arguments("multi-user.target", "/dev/ttyS1", false);
+        // A variable or a quote would end what they are in.
+        assert!(!all.contains(['$', '\'', '\\', ';', '\n']), "{all}");
+        assert!(
+            all.starts_with('"') && all.matches('"').count() == 2,
+            "{all}"
         );
-        assert_eq!(with_arguments("configfile /x\n", " more"), None);
-        let all = arguments("multi-user.target");
-        // GRUB would take it for a variable; quotes end what they began.
-        assert!(!all.contains('$') && all.matches('"').count() == 2, "{all}");
-        assert!(all.len() < 600);
+        assert!(all.len() < 700);
+        let fast = arguments("multi-user.target", "/dev/ttyS1", true);
+        assert_eq!(all.strip_prefix(&fast), Some(PATIENCE));
     }
 }

@@ -8,6 +8,11 @@ use std::process::{Child, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+/// How systemd marks what it could not do.
+const FAILED: [&str; 3] = ["[FAILED]", "[ TIME ]", "[DEPEND]"];
+/// What systemd says of a device that it did not wait for any longer.
+pub(super) const DEVICE_LATE: &str = "Timed out waiting for device";
+
 /// How often the network is tried.
 const STEP: Duration = Duration::from_secs(1);
 /// How long a server has to send its banner.
@@ -50,7 +55,7 @@ pub enum Verdict {
 }
 
 /// Messages of firmware, boot loaders, kernels and systems after which nothing else follows.
-const DEAD_ENDS: [(&str, &str); 9] = [
+const DEAD_ENDS: [(&str, &str); 10] = [
     ("Kernel panic - not syncing", "the kernel stopped (panic)"),
     (
         "grub rescue>",
@@ -59,6 +64,10 @@ const DEAD_ENDS: [(&str, &str); 9] = [
     (
         "grub>",
         "GRUB waits at its prompt: it found no configuration",
+    ),
+    (
+        "\n=> ",
+        "U-Boot waits at its prompt: it found nothing to start",
     ),
     (
         "(initramfs)",
@@ -189,7 +198,7 @@ fn follow(
         let left = limit.saturating_sub(begin.elapsed());
         if left.is_zero() {
             let reason = format!("no login prompt after {} s", limit.as_secs());
-            return Ok(Verdict::Failed(reason, last_lines(&text)));
+            return Ok(Verdict::Failed(reason, explaining_lines(&text)));
         }
         match pieces.recv_timeout(left.min(STEP)) {
             Ok(piece) => {
@@ -207,7 +216,7 @@ fn follow(
         }
         match judged(&text) {
             Some(Ok(())) => return Ok(Verdict::Started(Started::Login, begin.elapsed())),
-            Some(Err(reason)) => return Ok(Verdict::Failed(reason, last_lines(&text))),
+            Some(Err(reason)) => return Ok(Verdict::Failed(reason, explaining_lines(&text))),
             None => {}
         }
     }
@@ -267,6 +276,26 @@ pub(super) fn last_lines(text: &str) -> Vec<String> {
         .collect();
     let from = lines.len().saturating_sub(LINES);
     lines[from..].iter().map(ToString::to_string).collect()
+}
+
+/// The lines that explain why the system stopped: what systemd could not do, the first of it, and
+/// the last lines.
+pub(super) fn explaining_lines(text: &str) -> Vec<String> {
+    const FAILURES: usize = 6;
+    const LAST: usize = 4;
+    let failures: Vec<String> = plain(text)
+        .split(['\n', '\r'])
+        .filter(|line| FAILED.iter().any(|mark| line.contains(mark)))
+        .map(|line| line.trim_end().to_owned())
+        .take(FAILURES)
+        .collect();
+    let last = last_lines(text);
+    if failures.is_empty() {
+        return last;
+    }
+    let rest = last.iter().skip(last.len().saturating_sub(LAST));
+    let rest = rest.filter(|line| !failures.contains(line)).cloned();
+    failures.iter().cloned().chain(rest).collect()
 }
 
 /// Text without the sequences that move the cursor and set colours (ECMA-48, section 5.4).
@@ -341,6 +370,10 @@ mod tests {
                 "GRUB found neither its files nor its configuration",
             ),
             (
+                "SCRIPT FAILED: continuing...\r\n=> ",
+                "U-Boot waits at its prompt: it found nothing to start",
+            ),
+            (
                 "BdsDxe: No bootable option or device was found.",
                 "the firmware found nothing to start",
             ),
@@ -353,8 +386,30 @@ mod tests {
             let Verdict::Failed(found, lines) = found else {
                 panic!("{text}: {found:?}");
             };
-            assert_eq!((found.as_str(), lines.len()), (reason, 2), "{text}");
+            assert_eq!(found, reason, "{text}");
+            assert!(lines.len() >= 2, "{lines:?}");
         }
+    }
+
+    #[test]
+    fn what_systemd_could_not_do_explains_where_it_stopped() {
+        let start = "Loading ...\r\n[  OK  ] Started a.\r\n";
+        let failed = "[\x1b[0;31m TIME \x1b[0m] Timed out waiting for device x.\r\n[DEPEND] Dependency failed for /data.\r\n";
+        let end = "[  OK  ] Reached target y.\r\nYou are in emergency mode.\r\n";
+        let many = "[  OK  ] Started b.\r\n".repeat(20);
+        let text = [start, failed, &many, end].concat();
+        assert_eq!(
+            explaining_lines(&text),
+            [
+                "[ TIME ] Timed out waiting for device x.",
+                "[DEPEND] Dependency failed for /data.",
+                "[  OK  ] Started b.",
+                "[  OK  ] Started b.",
+                "[  OK  ] Reached target y.",
+                "You are in emergency mode.",
+            ]
+        );
+        assert_eq!(explaining_lines("a\r\nb\r\n"), ["a", "b"]);
     }
 
     #[test]

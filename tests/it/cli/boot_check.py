@@ -41,6 +41,11 @@ def start():
             console("Kernel panic - not syncing: no init")
             time.sleep(1)
             return start()
+        if kind == "late":
+            console("[\x1b[0;1;31m TIME \x1b[0m] Timed out waiting for device /dev/data.")
+            console("[DEPEND] Dependency failed for /data.")
+            console("[  OK  ] Started x.\r\n" * 20 + "You are in emergency mode.")
+            time.sleep(600)
         return disk["trial"]
     if disk["trial"] and kind == "no-rollback":
         return disk["trial"]

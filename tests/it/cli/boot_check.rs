@@ -13,15 +13,7 @@ use std::process::{Command, Output};
 fn device() -> Option<tempfile::TempDir> {
     let dir = workplace()?;
     let at = dir.path();
-    for name in [
-        "usr/lib/systemd/systemd",
-        "usr/lib/systemd/system-generators/systemd-run-generator",
-        "usr/bin/systemd-run",
-    ] {
-        let path = at.join("root").join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, "program").unwrap();
-    }
+    systemd(at);
     images::ext4(&at.join("root"), &at.join("root.ext4"), 16);
     images::disk(
         &at.join("golden.img"),
@@ -33,8 +25,65 @@ fn device() -> Option<tempfile::TempDir> {
     let mut convert = images::convert(&at.join("golden.img"), &at.join("out"));
     let output = convert.arg("--quiet").output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
+    programs(at, "qemu-system-x86_64");
+    Some(dir)
+}
+
+/// The same for a board of 64-bit Arm with U-Boot.
+fn u_boot_device() -> Option<tempfile::TempDir> {
+    let dir = workplace()?;
+    let at = dir.path();
+    if !Path::new("/usr/lib/u-boot/qemu_arm64/u-boot.bin").is_file() {
+        assert!(std::env::var_os("CI").is_none(), "u-boot-qemu is missing");
+        eprintln!("SKIPPED: u-boot-qemu is not installed");
+        return None;
+    }
+    let mut elf = vec![0; 64];
+    elf[..4].copy_from_slice(b"\x7fELF");
+    elf[18] = 183;
+    let mut kernel = vec![0; 4096];
+    kernel[0x38..0x3c].copy_from_slice(b"ARM\x64");
+    for (path, bytes) in [
+        ("usr/bin/dash", &elf),
+        ("usr/sbin/sfdisk", &elf),
+        ("usr/sbin/chronyd", &elf),
+        ("boot/vmlinuz-6.1.0-1", &kernel),
+    ] {
+        fs::write(at.join("root").join(path), bytes).unwrap();
+    }
+    systemd(at);
+    images::ext4(&at.join("root"), &at.join("root.ext4"), 16);
+    images::disk(
+        &at.join("golden.img"),
+        &[(images::LINUX, &at.join("root.ext4"))],
+    );
+    let output = run(
+        at,
+        "convert -q -c qemuarm64-uboot -n r1 -o out -s client.required=false -s storage.size=256MiB -s data.size=16MiB \
+         -s output.name=device golden.img",
+    );
+    assert!(output.status.success(), "{}", stderr(&output));
+    programs(at, "qemu-system-aarch64");
+    Some(dir)
+}
+
+/// The programs of systemd that a shell needs.
+fn systemd(at: &Path) {
+    for name in [
+        "usr/lib/systemd/systemd",
+        "usr/lib/systemd/system-generators/systemd-run-generator",
+        "usr/bin/systemd-run",
+    ] {
+        let path = at.join("root").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "program").unwrap();
+    }
+}
+
+/// Programs in the place of QEMU's.
+fn programs(at: &Path, emulator: &str) {
     for (name, text) in [
-        ("qemu-system-x86_64", include_str!("boot_check.py")),
+        (emulator, include_str!("boot_check.py")),
         (
             "qemu-img",
             "#!/bin/sh\nfor last; do :; done; : >\"$last\"\n",
@@ -49,19 +98,22 @@ fn device() -> Option<tempfile::TempDir> {
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
-    Some(dir)
 }
 
 const IMAGE: &str = "out/golden-qemux86-64-r1.img";
 const UPDATE: &str = "--update out/golden-qemux86-64-r1.mender";
 
 fn check(at: &Path, kind: &str, line: &str) -> Output {
+    check_image(at, kind, line, IMAGE)
+}
+
+fn check_image(at: &Path, kind: &str, line: &str, image: &str) -> Output {
     let _ = fs::remove_file(at.join("state"));
     fs::write(at.join("kind"), kind).unwrap();
     Command::new(goldsmith())
         .args(["boot", "--check"])
         .args(line.split_whitespace())
-        .arg(IMAGE)
+        .arg(image)
         .env(
             "PATH",
             format!("{}:/usr/bin:/bin", at.join("bin").display()),
@@ -117,11 +169,60 @@ fn a_life_with_its_mishaps() {
     let piece = fs::read(at.join("piece")).unwrap();
     let text = String::from_utf8_lossy(&piece);
     assert!(text.contains("$args \"systemd.run=systemd-run ") && text.contains("/dev/ttyS1"));
+    // An emulator is slow.
+    assert!(text.contains(" systemd.default_device_timeout_sec=300 "));
     let arguments = fs::read_to_string(at.join("arguments")).unwrap();
     assert!(
         arguments.contains("serial=goldsmith-artifact")
             && arguments.ends_with("-serial stdio -chardev socket,id=shell,path=shell,server=on,wait=off -serial chardev:shell"),
         "{arguments}"
+    );
+}
+
+/// A device with U-Boot leads the same life; its boot script gets the shell, on a port of another
+/// kind.
+#[test]
+fn a_life_with_u_boot() {
+    let Some(dir) = u_boot_device() else { return };
+    let at = dir.path();
+    let update = "--timeout 20 --update out/device.mender";
+    let output = check_image(at, "sound", update, "out/device.img");
+    let said = steps(&output);
+    assert!(output.status.success(), "{said:#?}\n{}", stderr(&output));
+    assert!(stderr(&output).starts_with("note: arm64 machine, U-Boot, without KVM: "));
+    assert!(stdout(&output).contains("\n10 steps: 0 failed, after "));
+    assert_eq!(
+        said[2],
+        "ok update: start into it: partition 3 runs, on trial"
+    );
+    assert!(said[9].ends_with("partition 3 runs"), "{said:#?}");
+    let piece = fs::read(at.join("piece")).unwrap();
+    let text = String::from_utf8_lossy(&piece);
+    let shell = text
+        .split("setenv goldsmith_shell '")
+        .nth(1)
+        .expect("the shell");
+    let shell = shell.split('\'').next().unwrap_or_default();
+    assert!(
+        shell.starts_with("\"systemd.run=systemd-run ")
+            && shell.contains(" TTYPath=/dev/ttyS0 ")
+            && text.contains(" ${args} ${goldsmith_shell}\";\n"),
+        "{shell}"
+    );
+    let arguments = fs::read_to_string(at.join("arguments")).unwrap();
+    assert!(
+        arguments.contains("-bios /usr/lib/u-boot/qemu_arm64/u-boot.bin ")
+            && arguments.ends_with("-chardev socket,id=shell,path=shell,server=on,wait=off -device pci-serial,chardev=shell"),
+        "{arguments}"
+    );
+    let output = check_image(at, "panic", update, "out/device.img");
+    let said = steps(&output);
+    assert_eq!(
+        said[2..4],
+        [
+            "failed update: start into it: the kernel stopped (panic)",
+            "ok the device goes back by itself: partition 2 runs, by itself",
+        ]
     );
 }
 
@@ -165,6 +266,23 @@ fn what_goes_wrong_is_named() {
     let output = check(at, "install", UPDATE);
     let said = stdout(&output);
     assert!(said.contains("\n  | writing\n  | no space\n"), "{said}");
+}
+
+/// What systemd could not do is shown, though much was said after it.
+#[test]
+fn an_emergency_is_explained() {
+    let Some(dir) = device() else { return };
+    let output = check(dir.path(), "late", &format!("--timeout 20 {UPDATE}"));
+    assert_eq!(output.status.code(), Some(1));
+    let said = stdout(&output);
+    let failed = "  update: start into it: systemd is in emergency mode; a device was not there in time, which may be due to \
+                  other work on this machine\n  \
+                  | [ TIME ] Timed out waiting for device /dev/data.\n  \
+                  | [DEPEND] Dependency failed for /data.\n  \
+                  | [  OK  ] Started x.\n";
+    assert!(said.contains(failed), "{said}");
+    let back = "  the device goes back by itself: partition 2 runs, after a power cut\n";
+    assert!(said.contains(back), "{said}");
 }
 
 #[test]

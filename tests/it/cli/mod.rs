@@ -25,7 +25,9 @@ mod messages;
 mod migrate;
 mod mistakes;
 mod pipelines;
+mod readers;
 mod slips;
+mod terminal;
 
 /// Runs goldsmith in `dir`; `line` is split at blanks.
 fn run(dir: &Path, line: &str) -> Output {

@@ -1,9 +1,13 @@
 //! Slips of people in a hurry: the wrong file, the wrong place, a word that is nearly right. Each
 //! with the text that says what is meant, or what would be.
 
+mod supplies;
+
 use super::messages::{on, refused, workplace};
 use super::{run, stderr};
+use crate::support::tool;
 use std::fs;
+use std::process::Command;
 
 fn case(line: &str, text: &str) -> (String, String) {
     (line.to_owned(), text.to_owned())
@@ -122,15 +126,49 @@ fn files_of_another_kind() {
         ),
     ];
     refused(at, 1, &cases);
-    let output = run(at, "artifact show golden.img");
-    let said = stderr(&output);
-    assert!(
-        said.starts_with("error: reading golden.img: ")
-            && said.ends_with(
-                "\nhint: an Artifact is a file NAME.mender; `goldsmith inspect` shows a disk image\n"
-            ),
-        "{said}"
+}
+
+#[test]
+fn images_in_the_place_of_artifacts() {
+    let Some(dir) = workplace() else { return };
+    let at = dir.path();
+    let mut images = vec!["golden.img"];
+    let mut also = |name: &'static str, program: &str, args: &[&str]| {
+        if let Some(program) = tool(program) {
+            let mut run = Command::new(program);
+            assert!(run.args(args).current_dir(at).status().unwrap().success());
+            images.push(name);
+        }
+    };
+    also("golden.img.gz", "gzip", &["-k", "golden.img"]);
+    also("golden.img.xz", "xz", &["-k0", "golden.img"]);
+    also("golden.img.zst", "zstd", &["-q", "golden.img"]);
+    also(
+        "golden.qcow2",
+        "qemu-img",
+        &["convert", "-O", "qcow2", "golden.img", "golden.qcow2"],
     );
+    for image in images {
+        for command in ["show", "validate"] {
+            let output = run(at, &format!("artifact {command} {image}"));
+            let said = stderr(&output);
+            assert!(
+                said.starts_with(&format!("error: reading {image}: "))
+                    && said.ends_with(
+                        "\nhint: an Artifact is a file NAME.mender; `goldsmith inspect` shows a disk image\n"
+                    ),
+                "{said}"
+            );
+            assert!(output.status.code() == Some(1) && output.stdout.is_empty());
+        }
+    }
+    for other in ["no.key", "root.ext4"] {
+        let said = stderr(&run(at, &format!("artifact show {other}")));
+        assert!(
+            said.starts_with(&format!("error: reading {other}: ")) && !said.contains("hint: "),
+            "{said}"
+        );
+    }
 }
 
 #[test]

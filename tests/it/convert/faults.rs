@@ -7,7 +7,7 @@ mod injected;
 
 use crate::support::images::{ROOT, convert, small};
 use crate::support::unprivileged::UnprivilegedUser;
-use crate::support::{Unreadable, goldsmith, must, root, scratch};
+use crate::support::{Memory, Unreadable, goldsmith, must, root, scratch};
 use goldsmith::convert::{self, Request, WriteOptions};
 use goldsmith::image::source::InputImage;
 use goldsmith::plan::PlanRequest;
@@ -174,24 +174,6 @@ impl Running {
     fn end(self) -> Output {
         self.signal(Signal::CONT);
         self.0.wait_with_output().expect("its end")
-    }
-}
-
-/// A filesystem in memory at a directory; it goes away with the value.
-struct Memory(PathBuf);
-
-impl Memory {
-    /// With these options, such as `size=64K`.
-    fn new(at: PathBuf, options: &str) -> Self {
-        fs::create_dir_all(&at).expect("a directory");
-        must("mount", &[&"-t", &"tmpfs", &"-o", &options, &"tmpfs", &at]);
-        Self(at)
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
     }
 }
 

@@ -17,6 +17,7 @@ const ID: &str = "0123456789abcdef0123456789abcdef\n";
 const STATUS: &str = "Package: mender-client\nStatus: install ok installed\nVersion: 3.4.0+ds1-5\nArchitecture: amd64\nMaintainer: x\nDescription: x\n\n";
 const SYSTEMD: &str = "Package: systemd\nStatus: install ok installed\nVersion: 260.1-1\nArchitecture: amd64\nMaintainer: x\nDescription: x\n\n";
 const FSTAB_RO: &str = "UUID=1-2 / ext4 ro 0 1\n/dev/sda1 /boot/efi vfat umask=0077 0 1\n";
+const FSTAB_NO_BARRIERS: &str = "UUID=1-2 / ext4 rw,discard,barrier=0,noatime 0 1\n/dev/sda1 /boot/efi vfat umask=0077,nobarrier 0 1\n";
 const FSTAB_GONE: &str = "UUID=1-2 / ext4 defaults 0 1\n/dev/sda1 /boot/efi vfat umask=0077 0 1\nUUID=5e1f-0001 /srv ext4 defaults 0 2\n";
 
 #[rustfmt::skip]
@@ -27,6 +28,7 @@ const CASES: &[Case<'static>] = &[
         (RESIZE_LINK, "->/usr/lib/systemd/system/armbian-resize-filesystem.service"),
     ]),
     ("device-gone", "warning", "/etc/fstab:3", &[("etc/fstab", FSTAB_GONE)]),
+    ("barriers-off", "warning", "/etc/fstab:1", &[("etc/fstab", FSTAB_NO_BARRIERS)]),
     ("init-missing", "warning", "/sbin/init", &[("usr/sbin/init", "-")]),
     ("init-missing", "warning", "/sbin/init", &[("usr/sbin/init", "->/usr/lib/gone")]),
     ("kernel-fhandle", "error", "/boot/config-6.1.0-1", &[("boot/config-6.1.0-1", "# CONFIG_FHANDLE is not set\n")]),

@@ -2,6 +2,7 @@
 //! other; and `[sanitize]`, which takes away what it finds.
 
 mod codes;
+mod command;
 mod image;
 mod page;
 mod sanitize;

@@ -120,7 +120,7 @@ const MAP: &[(&str, &str)] = &[
     ("compare", "deb stream text_diff tree units volume"),
     (
         "emulate",
-        "fs/fat golden platform problem rules stamp stream tree units volume",
+        "boot/uboot fs/fat golden platform problem rules stamp stream tree units volume",
     ),
     (
         "convert",

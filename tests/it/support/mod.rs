@@ -147,6 +147,24 @@ pub(crate) fn program(prefix: Option<&str>, len: usize) -> Vec<u8> {
     out
 }
 
+/// A filesystem in memory at a directory, which only root can mount; it goes away with the value.
+pub(crate) struct Memory(pub(crate) PathBuf);
+
+impl Memory {
+    /// With these options, such as `size=64K`.
+    pub(crate) fn new(at: PathBuf, options: &str) -> Self {
+        std::fs::create_dir_all(&at).expect("a directory");
+        must("mount", &[&"-t", &"tmpfs", &"-o", &options, &"tmpfs", &at]);
+        Self(at)
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
 /// A source some of whose bytes cannot be read, as a disk has bad sectors.
 #[derive(Debug)]
 pub(crate) struct Unreadable {
