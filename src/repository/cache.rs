@@ -15,7 +15,7 @@ use crate::problem::Problem;
 use crate::report::Report;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -407,7 +407,15 @@ impl<'a> Fetch<'a> {
                 fs::remove_file(&path)?;
             }
             let file = options.open(&path)?;
-            file.lock()?;
+            match file.try_lock() {
+                Err(TryLockError::WouldBlock) => {
+                    let url = &self.download.url;
+                    let what = "waiting for another process, which downloads it";
+                    self.report.note(&format!("{url}: {what}"));
+                    file.lock()?;
+                }
+                result => result?,
+            }
             Ok(file)
         };
         loop {
@@ -540,5 +548,57 @@ impl<'a> Fetch<'a> {
             found,
             size: self.download.size,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::local::LocalFiles;
+    use super::*;
+    use crate::report::Silent;
+
+    /// Lets go of a lock as soon as somebody is told to wait for it.
+    struct Unlocking(Mutex<Option<File>>, Mutex<Vec<String>>);
+
+    impl Report for Unlocking {
+        fn step(&self, _: &str, _: Option<u64>) {}
+        fn advance(&self, _: u64) {}
+        fn warn(&self, _: &str) {}
+        fn note(&self, message: &str) {
+            locked(&self.1).push(message.to_owned());
+            drop(locked(&self.0).take());
+        }
+    }
+
+    #[test]
+    fn who_waits_for_another_process_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let package = dir.path().join("a.deb");
+        fs::write(&package, "content").unwrap();
+        let download = Download {
+            url: package.display().to_string(),
+            size: 7,
+            sha256: Sha256::digest("content").into(),
+        };
+        let cache = PackageCache::open(&dir.path().join("cache"));
+        let partial = cache.partial(&download.sha256);
+        fs::create_dir_all(partial.parent().unwrap()).unwrap();
+        let held = File::create_new(&partial).unwrap();
+        held.lock().unwrap();
+        let report = Unlocking(Mutex::new(Some(held)), Mutex::default());
+        let mut fetch = Fetch::new(&cache, &download, &LocalFiles, &report);
+        assert!(fetch.run().unwrap());
+        let notes = locked(&report.1);
+        assert_eq!(notes.len(), 1);
+        assert!(
+            notes[0].ends_with("waiting for another process, which downloads it"),
+            "{notes:?}"
+        );
+        // Without one, nobody waits.
+        assert!(
+            !Fetch::new(&cache, &download, &LocalFiles, &Silent)
+                .run()
+                .unwrap()
+        );
     }
 }
