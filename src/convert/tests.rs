@@ -355,10 +355,7 @@ fn a_plan_knows_that_the_output_directory_cannot_be_used() {
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
     let error = prepared.check_outputs(&file).unwrap_err().to_string();
-    assert!(
-        error.ends_with("cannot be used: not a directory"),
-        "{error}"
-    );
+    assert!(error.contains("cannot be used: not a directory"), "{error}");
     // One that is not there can be made elsewhere.
     let warning = prepared.check_outputs(&file.join("deploy")).unwrap();
     assert!(warning.unwrap().contains("cannot be used: not a directory"));

@@ -202,16 +202,19 @@ impl Opened {
 }
 
 impl Opened {
-    /// The only volume that is for what `name` says, or has this name in a GPT, which may be any.
+    /// The volume that is for what `name` says, or the only one with this name in a GPT, which may
+    /// be any.
     fn called(&self, name: &str) -> Result<Option<&Volume>, Problem> {
-        let is_for = |one: &Volume| one.role.is_some_and(|role| role.is_called(name));
-        let is_it = |one: &&Volume| is_for(one) || one.name == name;
-        let named = self.volumes.iter().filter(is_it);
+        let is_for = |one: &&Volume| one.role.is_some_and(|role| role.is_called(name));
+        if let Some(found) = self.volumes.iter().find(is_for) {
+            return Ok(Some(found));
+        }
+        let named = self.volumes.iter().filter(|one| one.name == name);
         let named: Vec<&Volume> = named.collect();
         if named.len() > 1 {
             let list: Vec<String> = named.iter().map(|one| one.described()).collect();
             let text = format!(
-                "more than one partition is called `{name}`: {}",
+                "more than one partition has the name `{name}`: {}",
                 list.join(", ")
             );
             return Err(Problem::new(text).hint("write the number in the place of the name"));
@@ -425,7 +428,7 @@ mod tests {
     use crate::stream::MemSource;
 
     #[test]
-    fn a_name_that_is_also_the_purpose_of_another_partition_is_refused() {
+    fn what_a_partition_is_for_comes_before_its_name() {
         let source = || -> Source { Arc::new(MemSource(Vec::new().into())) };
         let volume = |number, name: &str, role| Volume {
             number: Some(number),
@@ -449,34 +452,23 @@ mod tests {
                 volume(3, "twice", None),
                 volume(4, "twice", None),
                 volume(5, "config", None),
-                volume(6, "data", Some(Role::Data)),
             ],
         };
         let found = |name: &str| {
             let found = opened.volume(Some(&Part::Name(name.to_owned())));
             found.map(|one| one.number).map_err(|error| error.message)
         };
-        assert_eq!(
-            found("root"),
-            Err(
-                "more than one partition is called `root`: 1 (boot, nothing known, named `root`), \
-                 2 (root, nothing known, named `boot`)"
-                    .to_owned()
-            )
-        );
-        assert!(found("boot").is_err());
-        assert_eq!(found("root-a"), Ok(Some(2)));
-        assert_eq!(found("data"), Ok(Some(6)));
+        assert_eq!(found("root"), Ok(Some(2)));
+        assert_eq!(found("boot"), Ok(Some(1)));
         assert_eq!(found("config"), Ok(Some(5)));
         assert!(
             found("twice")
                 .unwrap_err()
                 .contains("3 (nothing known, named `twice`), 4 (")
         );
-        assert!(
-            found("none")
-                .unwrap_err()
-                .starts_with("there is no partition `none`")
-        );
+        assert!(found("none").unwrap_err().starts_with(
+            "there is no partition `none`: 1 (boot, nothing known, named `root`), \
+                     2 (root, nothing known, named `boot`), 3 (nothing known, named `twice`)"
+        ));
     }
 }

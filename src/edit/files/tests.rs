@@ -156,7 +156,7 @@ fn files_are_removed_and_edited_before_the_integration() {
 fn an_entry_that_is_refused_removes_nothing_that_later_entries_need() {
     let golden = golden(&root());
     let text = "client.managed = false\n[[rootfs.remove]]\npath = \"/**\"\n\
-        [[rootfs.edit]]\npath = \"/etc/hostname\"\nappend = \"x\"\n\
+        [[rootfs.edit]]\npath = \"/etc/ssh/sshd_config\"\nappend = \"x\"\n\
         [[rootfs.remove]]\npath = \"/etc/none\"\n";
     let error = edited(&golden, text).map(|_| ()).unwrap_err();
     let errors: Vec<&str> = error
