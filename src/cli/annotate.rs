@@ -10,7 +10,8 @@ use crate::verify::Severity;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use std::env;
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -40,9 +41,39 @@ impl FromStr for Annotations {
 static RUN: OnceLock<(Annotations, Mutex<Vec<Value>>)> = OnceLock::new();
 
 /// Annotates all messages from now on.
-pub(super) fn start(annotations: Option<&Annotations>) {
-    if let Some(annotations) = annotations {
-        let _ = RUN.set((annotations.clone(), Mutex::new(Vec::new())));
+///
+/// # Errors
+/// That the report cannot be written, or would replace a file that is not one.
+pub(super) fn start(annotations: Option<&Annotations>) -> anyhow::Result<()> {
+    let Some(annotations) = annotations else {
+        return Ok(());
+    };
+    if let Annotations::GitLab(file) = annotations {
+        check_report(file)?;
+    }
+    let _ = RUN.set((annotations.clone(), Mutex::new(Vec::new())));
+    Ok(())
+}
+
+/// Fails before the work if the report could not be written after it. Reports of earlier runs are
+/// replaced, and begin as ours do.
+fn check_report(path: &Path) -> anyhow::Result<()> {
+    let writing = || format!("writing {}", path.display());
+    let mut options = File::options();
+    let file = options.read(true).append(true).create(true).open(path);
+    let mut begin = Vec::new();
+    let file = file.with_context(writing)?;
+    if file.metadata().with_context(writing)?.is_file() {
+        file.take(1).read_to_end(&mut begin).with_context(writing)?;
+    }
+    match begin.as_slice() {
+        [] | [b'['] => Ok(()),
+        _ => {
+            let message = format!("{} exists and is not a report", path.display());
+            Err(Problem::new(message)
+                .hint("name another file with --annotate gitlab=FILE")
+                .into())
+        }
     }
 }
 
@@ -172,14 +203,24 @@ fn gitlab(severity: Severity, check: &str, problem: &Problem) -> Value {
 }
 
 /// The first file that a message names before a colon, and its line: in `device.toml:3:1: unknown
-/// key`, in `/etc/fstab:6: ...`, or in `planning: /etc/hostname: ...`.
+/// key`, in `/etc/fstab:6: ...`, in `planning: /etc/hostname: ...`, or in brackets in `rootfs.edit
+/// (device.toml:3): ...`.
 fn place(message: &str) -> Option<(&str, Option<u32>)> {
     message.split(": ").find_map(|part| {
+        let part = match part.strip_suffix(')') {
+            Some(inner) => inner.rsplit_once('(').map_or(inner, |(_, inner)| inner),
+            None => part,
+        };
         // After the places of a finding, such as "partition 2, inode 12, /etc/fstab:6".
         let part = part.rsplit(", ").next().unwrap_or(part);
         let mut words = part.split(':');
         let path = words.next().filter(|path| !path.is_empty())?;
         let number = words.next().and_then(|word| word.parse().ok());
+        // A path in an image that a sentence begins with.
+        let path = match path.split_once(' ') {
+            Some((first, _)) if number.is_none() && path.starts_with('/') => first,
+            _ => path,
+        };
         let names_one = number.is_some() || path.starts_with('/') || Path::new(path).is_file();
         (names_one && !path.contains('`')).then_some((path, number))
     })
@@ -235,6 +276,16 @@ mod tests {
                 "partition 2, inode 12, /etc/fstab:6: bad",
                 Some(("/etc/fstab", Some(6))),
             ),
+            (
+                "rootfs.edit (a.toml:3): /usr/bin/su is not a text file",
+                Some(("a.toml", Some(3))),
+            ),
+            (
+                "rootfs.edit[0].secret: w.txt is empty (rootfs.edit: a.toml:2)",
+                Some(("a.toml", Some(2))),
+            ),
+            ("/etc is a directory", Some(("/etc", None))),
+            ("/etc/a b:6: bad", Some(("/etc/a b", Some(6)))),
             ("reading /x: no space", None),
             ("the image is too large: 7 exceeds 5", None),
             ("Cargo.toml: unreadable", Some(("Cargo.toml", None))),
@@ -274,6 +325,19 @@ mod tests {
         let other = gitlab(Severity::Error, "fstab-device", &Problem::new("z"));
         assert_ne!(entry["fingerprint"], other["fingerprint"]);
         assert_eq!(other["location"]["path"], "fstab-device");
+    }
+
+    #[test]
+    fn a_report_replaces_nothing_but_a_report() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a");
+        for (text, replaced) in [("", true), ("[]\n", true), ("extends = 1", false)] {
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(check_report(&file).is_ok(), replaced, "{text}");
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+        }
+        assert!(check_report(&dir.path().join("none/a")).is_err());
+        assert!(check_report(&dir.path().join("new")).is_ok());
     }
 
     #[test]

@@ -24,7 +24,12 @@ pub(super) struct CheckArgs {
 /// Runs the command.
 pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let config = args.config.load()?;
-    let references = config.host_references();
+    let mut references = config.host_references();
+    // The lines of each file in their order, as an editor shows them.
+    references.sort_by_key(|one| {
+        let place = &one.location;
+        (place.origin.name.clone(), place.line, place.column)
+    });
     let mut problems = Problems::default();
     for reference in &references {
         problems.0.extend(missing(reference));
@@ -56,7 +61,12 @@ fn missing(reference: &HostReference) -> Option<Problem> {
     };
     let place = location.with_key(key);
     let problem = Problem::new(format!("{place}: `{given}` {what}"));
-    Some(problem.hint(format!("the path is {}", path.display())))
+    // A relative path begins in the directory of the file that names it.
+    let shown = path.display().to_string();
+    Some(match shown == *given {
+        true => problem,
+        false => problem.hint(format!("the path is {shown}")),
+    })
 }
 
 /// What was found, and what only an image decides.

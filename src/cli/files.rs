@@ -56,7 +56,8 @@ pub(super) struct CatArgs {
 ///
 /// Addresses are those of `goldsmith ls`. Directories are copied with everything below them.
 /// Content, hard links, permission bits and modification times are kept; owners, devices and
-/// extended attributes are not, since that takes privileges.
+/// extended attributes are not, since that takes privileges, nor are set-user-ID and set-group-ID
+/// bits.
 #[derive(Args, Debug)]
 pub(super) struct ExtractArgs {
     #[command(flatten)]
@@ -317,12 +318,14 @@ pub(super) fn cat(args: &CatArgs) -> anyhow::Result<ExitCode> {
         content.read_exact_at(at, &mut piece)?;
         match out.write_all(&piece) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
-            result => result?,
+            result => result.map_err(super::not_printed)?,
         }
         at += len;
     }
     match out.flush() {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(super::not_printed(error).into())
+        }
         _ => Ok(ExitCode::SUCCESS),
     }
 }
@@ -358,6 +361,11 @@ pub(super) fn extract(args: &ExtractArgs) -> anyhow::Result<ExitCode> {
             done.attributes,
             "file lost its extended attributes",
             "files lost their extended attributes",
+        ),
+        (
+            done.set_ids,
+            "file lost its set-user-ID or set-group-ID bit",
+            "files lost their set-user-ID or set-group-ID bits",
         ),
     ] {
         if count > 0 {

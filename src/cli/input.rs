@@ -132,7 +132,10 @@ impl ContentArgs {
             report,
             threads: u32::try_from(processors()).unwrap_or(u32::MAX),
         };
-        volume::open(file, &options)
+        volume::open(file, &options).map_err(|error| match whole_file(file) {
+            Some(hint) => Problem::new(format!("{error:#}")).hint(hint).into(),
+            None => error,
+        })
     }
 }
 
@@ -336,9 +339,26 @@ fn open(
     Ok(opened)
 }
 
+/// The advice for a file that is not there, if it is an address for `ls`, as in `IMAGE:PART`.
+fn whole_file(path: &Path) -> Option<String> {
+    if path.exists() {
+        return None;
+    }
+    let address = volume::Address::parse(path.to_str()?, &Path::is_file);
+    address.file.is_file().then(|| {
+        format!(
+            "did you mean {}? Only `ls`, `cat` and `extract` take a partition or path after a colon",
+            address.file.display()
+        )
+    })
+}
+
 /// The error with the name of the image, and with a hint that suits the command.
 fn explain(image: &Path, error: source::SourceError, limit: SizeLimit) -> anyhow::Error {
     let name = image.display();
+    if let Some(hint) = whole_file(image) {
+        return Problem::new(error.to_string()).hint(hint).into();
+    }
     match error {
         source::SourceError::TooLarge(bytes) => Problem::new(format!(
             "{name} unpacks to more than the limit of {}",

@@ -55,8 +55,11 @@ pub(super) fn man(args: &ManArgs) -> anyhow::Result<ExitCode> {
             .render(&mut text)
             .with_context(|| format!("making the page {name}.1"))?;
         let path = args.dir.join(format!("{name}.1"));
-        let written = fs::write(&path, text);
-        written.map_err(|e| Problem::new(format!("writing {}: {e}", path.display())))?;
+        fs::write(&path, text).map_err(|e| {
+            // The half of a page would be another one.
+            let _ = fs::remove_file(&path);
+            Problem::new(format!("writing {}: {e}", path.display()))
+        })?;
         paths.push_str(&format!("{}\n", path.display()));
     }
     print(&paths)?;

@@ -1,11 +1,12 @@
 //! Command lines that are wrong in a way that tells what was meant.
 
-use super::{Cli, annotate, message, print};
+use super::{Cli, annotate, message, not_printed, print};
 use crate::problem::Problem;
 use crate::verify::Severity;
 use clap::CommandFactory as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::OsString;
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -49,9 +50,14 @@ const OPTIONS: [(&str, &str); 13] = [
 /// Reports an error of the command line, or prints the help that was asked for.
 pub(super) fn report(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        // If it cannot be printed (a closed pipe), that cannot be reported either.
-        let _ = error.print();
-        return ExitCode::SUCCESS;
+        return match error.print() {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                let problem = Problem::new(not_printed(error).to_string());
+                annotate::show(Severity::Error, "", &problem);
+                ExitCode::FAILURE
+            }
+            _ => ExitCode::SUCCESS,
+        };
     }
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let words: Vec<&str> = arguments.iter().filter_map(|one| one.to_str()).collect();

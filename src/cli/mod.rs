@@ -126,12 +126,12 @@ pub fn main() -> ExitCode {
         Ok(parsed) => parsed,
         Err(error) => return mistake::report(&error),
     };
-    on_signals(cli.command.makes_files());
-    annotate::start(cli.annotate.as_ref());
-    let begun = match both {
+    on_signals(cli.command.left());
+    let begun = annotate::start(cli.annotate.as_ref());
+    let begun = begun.and_then(|()| match both {
         true => Err(Usage::from(Problem::new("--quiet and --verbose exclude each other")).into()),
         false => cli.command.log().map_or(Ok(()), log::start),
-    };
+    });
     let result = begun.and_then(|()| random_numbers());
     let result = result.and_then(|()| run(&cli.command));
     if let Err(error) = &result {
@@ -158,12 +158,17 @@ pub fn main() -> ExitCode {
 }
 
 impl Command {
-    /// Whether it makes files: all or none.
-    fn makes_files(&self) -> bool {
-        matches!(
-            self,
-            Self::Init(_) | Self::Convert(_) | Self::Fleet(_) | Self::Lock(_) | Self::Flash(_)
-        )
+    /// What is left if it is interrupted, after `interrupted`.
+    fn left(&self) -> &'static str {
+        match self {
+            // All files or none.
+            Self::Init(_) | Self::Convert(_) | Self::Fleet(_) | Self::Lock(_) | Self::Flash(_) => {
+                "; nothing was written"
+            }
+            Self::Fetch(_) => "; the next run goes on with what was downloaded until now",
+            // These only read.
+            _ => "",
+        }
     }
 
     /// What is asked of the log, with the commands that have one.
@@ -238,8 +243,8 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
 }
 
 /// Makes SIGINT, SIGTERM and SIGHUP remove the temporary files and exit with 128 + their number, as
-/// shells expect. `makes` says whether the command makes files.
-fn on_signals(makes: bool) {
+/// shells expect. `left` says what is there then, if nothing else is known.
+fn on_signals(left: &'static str) {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]) else {
         return;
@@ -254,9 +259,7 @@ fn on_signals(makes: bool) {
                 _ if extracting => "; what was copied until now is there",
                 (true, _) => "; the device holds part of the image",
                 (false, true) => "; everything was written",
-                (false, false) if makes => "; nothing was written",
-                // A command that only reads.
-                (false, false) => "",
+                (false, false) => left,
             };
             let text = format!("interrupted{state}");
             log::line("error", &text);
@@ -268,8 +271,15 @@ fn on_signals(makes: bool) {
 
 /// Prints to standard output. A closed pipe is not an error.
 fn print(text: &str) -> io::Result<()> {
-    match io::stdout().write_all(terminal::without_controls(text).as_bytes()) {
+    let mut out = io::stdout().lock();
+    let printed = out.write_all(terminal::without_controls(text).as_bytes());
+    match printed.and_then(|()| out.flush()) {
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
+        result => result.map_err(not_printed),
     }
+}
+
+/// The error of standard output, with its place.
+fn not_printed(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("writing to standard output: {error}"))
 }

@@ -259,10 +259,16 @@ impl Reading<'_> {
         }
         problems.check()?;
         if targets.is_empty() {
-            let message = format!("{}: the fleet has no targets", self.node.location);
-            return Err(Problem::new(message)
-                .hint("add [[board]] or [[target]] tables")
-                .into());
+            let location = &self.node.location;
+            let (why, hint) = match AXES.iter().all(|axis| self.list(axis).is_empty()) {
+                true => ("", "add [[board]] or [[target]] tables"),
+                false => (
+                    ": each combination is excluded",
+                    "take an [[exclude]] table out, or add [[target]] tables",
+                ),
+            };
+            let message = format!("{location}: the fleet has no targets{why}");
+            return Err(Problem::new(message).hint(hint).into());
         }
         Ok(targets)
     }
@@ -621,6 +627,10 @@ name = \"single\"
         let all = "[all]\ngolden-image = \"g\"\n";
         for (text, message) in [
             ("", "fleet.toml:1:1: the fleet has no targets"),
+            (
+                &*format!("{all}[[board]]\nname = \"a\"\n[[exclude]]\nboard = \"a\"\n"),
+                "fleet.toml:1:1: the fleet has no targets: each combination is excluded",
+            ),
             (
                 "[[board]]\nname = \"a\"\n",
                 "fleet.toml:1:1: target a has no golden image",

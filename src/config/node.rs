@@ -260,10 +260,14 @@ pub(super) fn parse(text: &str, origin: &Arc<Origin>) -> Result<Node, Problems> 
     let mut problems = Problems::default();
     for error in errors {
         let location = lines.location(&error.span().unwrap_or(0..0));
-        problems.push(Problem::new(format!(
-            "{location}: {}",
-            one_line(error.message())
-        )));
+        let message = one_line(error.message());
+        // The parser does not say which.
+        let key = error.span().and_then(|span| text.get(span));
+        let message = match key.filter(|_| message == "duplicate key") {
+            Some(key) => format!("duplicate key `{key}`"),
+            None => message,
+        };
+        problems.push(Problem::new(format!("{location}: {message}")));
     }
     problems.check()?;
     let value = table(root.get_ref(), &lines, 0)?;
@@ -486,6 +490,18 @@ mod tests {
             ),
             other => format!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_key_that_is_there_twice_is_named() {
+        let origin = Arc::new(Origin {
+            kind: OriginKind::File,
+            name: "a.toml".into(),
+            base: PathBuf::new(),
+        });
+        let problems = parse("[client]\nx = 1\nx = 2\n", &origin).unwrap_err();
+        let messages: Vec<&str> = problems.0.iter().map(|one| &*one.message).collect();
+        assert_eq!(messages, ["a.toml:3:1: duplicate key `x`"]);
     }
 
     #[test]

@@ -313,12 +313,24 @@ impl Prepared {
     }
 
     /// Fails when the outputs cannot be written to `dir`. Returns a warning if there may be too
-    /// little room for them.
+    /// little room for them, or if this user cannot create `dir`, which is not there.
     ///
     /// # Errors
-    /// That one would replace the golden image or a directory; that there is too little room.
+    /// That one would replace the golden image or a directory; that there is too little room; that
+    /// this user cannot write to `dir`.
     pub fn check_outputs(&self, dir: &Path) -> Result<Option<String>> {
         write::check_names(self, dir)?;
+        match outputs::refused(dir) {
+            // A plan can be made where nothing can be written.
+            Some(problem) if dir.symlink_metadata().is_err() => {
+                return Ok(Some(format!(
+                    "{}; choose another one with --output-dir",
+                    problem.message
+                )));
+            }
+            Some(problem) => return Err(problem.into()),
+            None => {}
+        }
         space::check(self, dir)
     }
 

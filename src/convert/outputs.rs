@@ -237,6 +237,19 @@ impl Outputs {
     }
 }
 
+/// Why results cannot be written to `dir`, which may not exist yet. Nothing is written.
+pub(super) fn refused(dir: &Path) -> Option<Problem> {
+    use rustix::fs::{Access, AtFlags, CWD, accessat};
+    let there = dir.ancestors().find(|one| one.symlink_metadata().is_ok());
+    let there = there.unwrap_or(Path::new("."));
+    if !there.is_dir() {
+        return Some(unusable(dir, &io::ErrorKind::NotADirectory.into()));
+    }
+    let needed = Access::WRITE_OK | Access::EXEC_OK;
+    let denied = accessat(CWD, there, needed, AtFlags::EACCESS).err()?;
+    Some(unusable(dir, &denied.into()))
+}
+
 fn unusable(dir: &Path, error: &io::Error) -> Problem {
     Problem::new(format!(
         "the output directory {} cannot be used: {error}",
@@ -318,6 +331,23 @@ mod tests {
             .collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_used_is_known_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert!(refused(dir.path()).is_none());
+        assert!(refused(&dir.path().join("new/below")).is_none());
+        assert!(refused(Path::new("new-below-the-working-directory")).is_none());
+        for taken in [file.clone(), file.join("below")] {
+            let problem = refused(&taken).unwrap();
+            assert!(problem.message.ends_with("not a directory"), "{problem}");
+            assert!(Outputs::new(&taken).is_err());
+        }
+        let read_only = Path::new("/proc/1");
+        assert!(refused(read_only).is_some());
     }
 
     #[test]

@@ -84,8 +84,13 @@ impl Room {
         let there = there.filter(|dir| !dir.as_os_str().is_empty());
         let there = there.unwrap_or(Path::new("."));
         let room = rustix::fs::statvfs(there)?;
+        // Root may use the blocks that are kept for it.
+        let blocks = match rustix::process::geteuid().is_root() {
+            true => room.f_bfree,
+            false => room.f_bavail,
+        };
         Ok(Self {
-            free: room.f_bavail.saturating_mul(room.f_frsize),
+            free: blocks.saturating_mul(room.f_frsize),
             shared: may_share_blocks(there)?,
         })
     }

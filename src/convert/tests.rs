@@ -347,6 +347,22 @@ fn the_golden_image_is_never_replaced() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
+#[test]
+fn a_plan_knows_that_the_output_directory_cannot_be_used() {
+    let config = config("");
+    let prepared = prepare(&request(&config, None), input()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    let error = prepared.check_outputs(&file).unwrap_err().to_string();
+    assert!(error.contains("cannot be used: not a directory"), "{error}");
+    // One that is not there can be made elsewhere.
+    let warning = prepared.check_outputs(&file.join("deploy")).unwrap();
+    assert!(warning.unwrap().contains("cannot be used: not a directory"));
+    let warning = prepared.check_outputs(&dir.path().join("deploy")).unwrap();
+    assert_eq!(warning, None);
+}
+
 /// Keeps the warnings.
 #[derive(Default)]
 struct Warned(std::sync::Mutex<Vec<String>>);

@@ -2,7 +2,7 @@
 
 use super::{StagedDir, Workspace, overlay};
 use crate::plan::Plan;
-use crate::plan::overlays::{OwnerRule, Target};
+use crate::plan::overlays::{self, OwnerRule, Target};
 use crate::problem::Problem;
 use crate::tree::editor::{Change, TreeEditor};
 use crate::tree::host::Modes;
@@ -43,11 +43,7 @@ pub(super) fn overlays(work: &mut Workspace<'_>, plan: &Plan) {
         let overlays = plan.overlays.of(target);
         let mut trees = Vec::new();
         for dir in &overlays.dirs {
-            let name = dir.file_name().map_or_else(
-                || "overlay".to_owned(),
-                |name| name.to_string_lossy().into_owned(),
-            );
-            let reason = format!("overlay {name}");
+            let reason = overlays::shown(dir);
             let guarded = BTreeSet::new();
             let from = HostDir {
                 dir,

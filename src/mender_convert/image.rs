@@ -262,7 +262,7 @@ pub(super) const FILESYSTEMS: &[Variable] = &[
         "IMAGE_ROOTFS_SIZE",
         "0",
         Combined(&["root.size"]),
-        "in KiB, with `IMAGE_ROOTFS_EXTRA_SPACE` added; for -1, the whole partition, set `root.size` to the size of a slot that `goldsmith plan` prints",
+        "in KiB, with `IMAGE_ROOTFS_EXTRA_SPACE` added; -1, the whole partition, is `\"max\"`",
     ),
     row(
         "IMAGE_ROOTFS_EXTRA_SPACE",

@@ -190,12 +190,8 @@ fn root_size(conversion: &mut Conversion<'_>) {
     let more = kib(conversion, names[1], extra);
     if let Some(base) = base {
         if base.value.trim() == "-1" {
-            let note = "the whole partition: set root.size to the size of root-a that `goldsmith plan` prints";
-            conversion.without_key(names[0], base, note);
-            conversion
-                .warnings
-                .push(format!("{}: {}: {note}", base.place, names[0]));
-            return;
+            let whole = quoted("max");
+            return conversion.set("root.size", &whole, names[0], &base.place, "");
         }
         let least = kib(conversion, names[0], Some(base));
         if least > 0 {

@@ -139,6 +139,7 @@ const CASES: &[(&str, &str)] = &[
         "[root] kernel-args = [\"console=ttyS0,115200\", \"quiet\"]",
     ),
     ("IMAGE_ROOTFS_SIZE=1048576", "[root] size = \"1 GiB\""),
+    ("IMAGE_ROOTFS_SIZE=-1", "[root] size = \"max\""),
     (
         "IMAGE_ROOTFS_SIZE=1048576\nIMAGE_ROOTFS_EXTRA_SPACE=1024",
         "[root] size = \"1025 MiB\"",

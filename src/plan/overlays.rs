@@ -5,7 +5,7 @@ use super::host::HostFiles;
 use crate::config::{self, Config};
 use crate::pattern::Pattern;
 use crate::tree::host::Modes;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The filesystems that are edited.
@@ -120,10 +120,9 @@ impl OverlayPlan {
             };
             match conditions.unmet(config, image) {
                 None => dirs.push(overlay.dir.clone()),
-                Some(why) => plan.left_out.push(format!(
-                    "overlay {} is left out: {why}",
-                    overlay.dir.display()
-                )),
+                Some(why) => plan
+                    .left_out
+                    .push(format!("{} is left out: {why}", shown(&overlay.dir))),
             }
         }
         plan.root.dirs.extend_from_slice(host.overlays);
@@ -138,5 +137,14 @@ impl OverlayPlan {
             Target::Boot => &self.boot,
             Target::Data => &self.data,
         }
+    }
+}
+
+/// An overlay in plans and records, without the directories of the host that it is in.
+#[must_use]
+pub fn shown(dir: &Path) -> String {
+    match dir.file_name() {
+        Some(name) => format!("overlay {}", name.to_string_lossy()),
+        None => "overlay overlay".to_owned(),
     }
 }

@@ -123,7 +123,12 @@ fn users(config: &Config, problems: &mut Problems) -> Vec<UserKeys> {
                         take(line, &at, &mut keys, problems);
                     }
                 }
-                Err(problem) => problems.push(problem),
+                Err(problem) => {
+                    let key = format!("system.user[{at}].authorized-keys-file");
+                    let place = config.location(&key);
+                    let place = place.map_or_else(|| key.clone(), |place| place.with_key(&key));
+                    problems.push(Problem::new(format!("{place}: {}", problem.message)));
+                }
             }
         }
         out.push(UserKeys {

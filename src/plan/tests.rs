@@ -109,7 +109,7 @@ fn all_problems_are_reported_at_once() {
 fn overlays_whose_conditions_are_not_met_are_left_out_with_a_reason() {
     let text = "[artifact]\nname = \"r1\"\n\
                 [[overlay]]\ndir = \"/a\"\narch = [\"amd64\"]\n\
-                [[overlay]]\ndir = \"/b\"\narch = [\"arm64\"]\n\
+                [[overlay]]\ndir = \"/host/b\"\narch = [\"arm64\"]\n\
                 [[overlay]]\ndir = \"/c\"\ntarget = \"boot\"\n";
     let config = Config::parse(text).unwrap();
     let more = [PathBuf::from("/more")];
@@ -119,7 +119,7 @@ fn overlays_whose_conditions_are_not_met_are_left_out_with_a_reason() {
     assert_eq!(dirs(Target::Boot), [PathBuf::from("/c")]);
     assert_eq!(
         plan.overlays.left_out,
-        ["overlay /b is left out: for architecture arm64"]
+        ["overlay b is left out: for architecture arm64"]
     );
 }
 

@@ -15,7 +15,7 @@ use crate::problem::Problem;
 use crate::report::Report;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,9 @@ use std::sync::{Mutex, PoisonError};
 const ATTEMPTS: u32 = 3;
 /// Attempts to go on with a file, each with some new bytes.
 const MAX_ATTEMPTS: u32 = 100;
+
+/// Enough of a file to see that it is a web page (bytes).
+const PAGE_BEGIN: u64 = 64;
 
 /// A package to fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +92,9 @@ pub enum FetchProblem {
         /// The expected length (bytes).
         size: u64,
     },
+    /// A page for people came instead of it, as networks send that ask for a login.
+    #[error("{0}: a web page came instead of the package")]
+    WebPage(String),
     /// It has other contents.
     #[error("{url}: its SHA-256 is {}, and {} is expected", hex(.found), hex(.expected))]
     Digest {
@@ -122,6 +128,9 @@ impl FetchError {
             FetchProblem::Broken { .. } => {
                 Some("run it again: it goes on where it broke off; or use another mirror")
             }
+            FetchProblem::WebPage(_) => Some(
+                "the network may ask for a login: open any page in a browser, then try again; or use another mirror",
+            ),
             FetchProblem::Size { .. } | FetchProblem::Digest { .. } => Some(
                 "something on the way changes files, or the repository has replaced the package: \
                  try again, then use another mirror; `goldsmith lock` makes the lock file anew \
@@ -268,6 +277,14 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether a file that begins so is HTML, which no package is.
+fn is_web_page(begin: &[u8]) -> bool {
+    let begin = begin.trim_ascii_start().to_ascii_lowercase();
+    [b"<!doctype html".as_slice(), b"<html"]
+        .iter()
+        .any(|page| begin.starts_with(page))
+}
+
 /// The SHA-256 of a file from its start.
 fn digest_of(file: &mut File) -> io::Result<Digest> {
     file.seek(SeekFrom::Start(0))?;
@@ -407,7 +424,15 @@ impl<'a> Fetch<'a> {
                 fs::remove_file(&path)?;
             }
             let file = options.open(&path)?;
-            file.lock()?;
+            match file.try_lock() {
+                Err(TryLockError::WouldBlock) => {
+                    let url = &self.download.url;
+                    let what = "waiting for another process, which downloads it";
+                    self.report.note(&format!("{url}: {what}"));
+                    file.lock()?;
+                }
+                result => result?,
+            }
             Ok(file)
         };
         loop {
@@ -437,7 +462,7 @@ impl<'a> Fetch<'a> {
         }
         // One byte more, to notice more.
         let limit = size.saturating_add(1);
-        let reply = match self.transport.get(url, before, limit) {
+        let mut reply = match self.transport.get(url, before, limit) {
             Ok(reply) => reply,
             Err(TransportError::NotFound { .. }) => return Err(FetchProblem::Gone(url.clone())),
             Err(TransportError::NoSuchRange { .. }) if before > 0 => {
@@ -457,7 +482,12 @@ impl<'a> Fetch<'a> {
                 return Ok(Transfer::Restart);
             }
             self.discard();
-            return Err(self.size_differs(length.to_string()));
+            let mut begin = Vec::new();
+            let read = reply.body.by_ref().take(PAGE_BEGIN).read_to_end(&mut begin);
+            return Err(match read.is_ok() && is_web_page(&begin) {
+                true => FetchProblem::WebPage(url.clone()),
+                false => self.size_differs(length.to_string()),
+            });
         }
         if start == 0 {
             self.empty(file)?;
@@ -488,6 +518,11 @@ impl<'a> Fetch<'a> {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => return Ok(Transfer::Broken(e)),
             };
+            let bytes = buf.get(..read).unwrap_or_default();
+            if at == 0 && is_web_page(bytes) {
+                self.discard();
+                return Err(FetchProblem::WebPage(self.download.url.clone()));
+            }
             let length = u64::try_from(read).unwrap_or(u64::MAX);
             self.received = self.received.saturating_add(length);
             at = at.saturating_add(length);
@@ -499,7 +534,6 @@ impl<'a> Fetch<'a> {
                 self.discard();
                 return Err(self.size_differs(format!("more than {size}")));
             }
-            let bytes = buf.get(..read).unwrap_or_default();
             file.write_all(bytes).map_err(|e| self.unusable(e))?;
             self.progress(at);
         }
@@ -540,5 +574,83 @@ impl<'a> Fetch<'a> {
             found,
             size: self.download.size,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::local::LocalFiles;
+    use super::*;
+    use crate::report::Silent;
+
+    /// Lets go of a lock as soon as somebody is told to wait for it.
+    struct Unlocking(Mutex<Option<File>>, Mutex<Vec<String>>);
+
+    impl Report for Unlocking {
+        fn step(&self, _: &str, _: Option<u64>) {}
+        fn advance(&self, _: u64) {}
+        fn warn(&self, _: &str) {}
+        fn note(&self, message: &str) {
+            locked(&self.1).push(message.to_owned());
+            drop(locked(&self.0).take());
+        }
+    }
+
+    #[test]
+    fn a_web_page_in_the_place_of_a_package_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = PackageCache::open(&dir.path().join("cache"));
+        let fetched = |text: &str, size| {
+            let path = dir.path().join("page");
+            fs::write(&path, text).unwrap();
+            let download = Download {
+                url: path.display().to_string(),
+                size,
+                sha256: Sha256::digest("package").into(),
+            };
+            let error = Fetch::new(&cache, &download, &LocalFiles, &Silent).run();
+            assert!(!cache.partial(&download.sha256).exists());
+            error.unwrap_err()
+        };
+        let page = "\n<!DOCTYPE HTML><html>log in</html>";
+        let own = u64::try_from(page.len()).unwrap();
+        for size in [own, 1000] {
+            let error = fetched(page, size);
+            assert!(matches!(error, FetchProblem::WebPage(_)), "{error}");
+        }
+        assert!(matches!(fetched("!<arch>", 7), FetchProblem::Digest { .. }));
+        assert!(matches!(fetched("!<arch>", 8), FetchProblem::Size { .. }));
+    }
+
+    #[test]
+    fn who_waits_for_another_process_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let package = dir.path().join("a.deb");
+        fs::write(&package, "content").unwrap();
+        let download = Download {
+            url: package.display().to_string(),
+            size: 7,
+            sha256: Sha256::digest("content").into(),
+        };
+        let cache = PackageCache::open(&dir.path().join("cache"));
+        let partial = cache.partial(&download.sha256);
+        fs::create_dir_all(partial.parent().unwrap()).unwrap();
+        let held = File::create_new(&partial).unwrap();
+        held.lock().unwrap();
+        let report = Unlocking(Mutex::new(Some(held)), Mutex::default());
+        let mut fetch = Fetch::new(&cache, &download, &LocalFiles, &report);
+        assert!(fetch.run().unwrap());
+        let notes = locked(&report.1);
+        let expected = "waiting for another process, which downloads it";
+        assert!(
+            matches!(&notes[..], [one] if one.ends_with(expected)),
+            "{notes:?}"
+        );
+        // Without one, nobody waits.
+        assert!(
+            !Fetch::new(&cache, &download, &LocalFiles, &Silent)
+                .run()
+                .unwrap()
+        );
     }
 }

@@ -33,11 +33,14 @@ pub struct Extracted {
     pub owners: u64,
     /// Files with extended attributes or ACLs, which were left out.
     pub attributes: u64,
+    /// Files and directories whose set-user-ID or set-group-ID bit was left out.
+    pub set_ids: u64,
 }
 
 /// Writes what is at `path` to `target`, which must not exist: a file, or a directory with
 /// everything below it. Content, hard links, permission bits and modification times are kept;
-/// without privileges, owners, devices and extended attributes cannot be.
+/// without privileges, owners, devices and extended attributes cannot be. Set-user-ID and
+/// set-group-ID bits are not, since they would be of another owner.
 ///
 /// # Errors
 /// Nothing at `path`, or something at `target`; I/O errors. What was written until then stays.
@@ -60,11 +63,20 @@ pub fn extract(tree: &Tree, path: &str, target: &Path) -> anyhow::Result<Extract
         first: BTreeMap::new(),
         done: Extracted::default(),
     };
-    match node {
-        Node::Dir(dir) => extraction.directory(dir, target)?,
-        Node::Leaf(leaf) => extraction.leaf(leaf, target)?,
-    }
+    let copied = match node {
+        Node::Dir(dir) => extraction.directory(dir, target),
+        Node::Leaf(leaf) => extraction.leaf(leaf, target),
+    };
     EXTRACTING.store(false, Ordering::Relaxed);
+    copied.map_err(|error| match target.is_dir() {
+        true => Problem::new(format!("{error:#}"))
+            .hint(format!(
+                "{} has what was copied until then: remove it before the next attempt",
+                target.display()
+            ))
+            .into(),
+        false => error,
+    })?;
     if extraction.done.files == 0 {
         let what = "a device, pipe or socket, which only root can make";
         return Err(Problem::new(format!("{path} is {what}")).into());
@@ -139,6 +151,7 @@ impl Extraction<'_> {
         add(&mut self.done.files, true);
         add(&mut self.done.owners, stat.uid != self.own);
         add(&mut self.done.attributes, !stat.xattrs.is_empty());
+        add(&mut self.done.set_ids, stat.mode & 0o6000 != 0);
     }
 }
 
@@ -161,7 +174,7 @@ pub(super) fn copy(content: &Content, file: &File) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sets permission bits, without setuid and setgid of another owner, and the modification time.
+/// Sets permission bits, without set-user-ID and set-group-ID, and the modification time.
 fn finish(file: &File, stat: &Stat, target: &Path) -> anyhow::Result<()> {
     let setting = || format!("setting mode and time of {}", target.display());
     let mode = u32::from(stat.mode & 0o1777);
@@ -185,6 +198,7 @@ mod tests {
     use super::*;
     use crate::stamp::Time;
     use std::os::unix::fs::MetadataExt as _;
+    use std::sync::Arc;
 
     fn tree() -> Tree {
         let time = Time {
@@ -208,7 +222,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("out");
         let done = extract(&tree(), "/etc", &target).unwrap();
-        assert_eq!((done.files, done.special), (4, 1));
+        assert_eq!((done.files, done.special, done.set_ids), (4, 1, 1));
         let a = fs::metadata(target.join("x/a")).unwrap();
         assert_eq!(
             (a.mode() & 0o7777, a.mtime(), a.mtime_nsec()),
@@ -225,6 +239,38 @@ mod tests {
             Path::new("../../outside")
         );
         assert!(!target.join("pipe").exists());
+    }
+
+    #[derive(Debug)]
+    struct Unreadable;
+
+    impl crate::stream::ReadAt for Unreadable {
+        fn len(&self) -> u64 {
+            5
+        }
+
+        fn read_exact_at(&self, _: u64, _: &mut [u8]) -> std::io::Result<()> {
+            Err(std::io::Error::other("torn"))
+        }
+    }
+
+    #[test]
+    fn a_failure_in_the_middle_says_what_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut tree = tree();
+        let stat = Stat::root(0o644, Time::default());
+        let kind = LeafKind::File(Content::whole(Arc::new(Unreadable)));
+        tree.put("/etc/z", Leaf { stat, kind }).unwrap();
+        let target = dir.path().join("out");
+        let error = extract(&tree, "/etc", &target).unwrap_err();
+        let problem = error.downcast_ref::<Problem>().unwrap();
+        assert!(problem.message.ends_with("out/z: torn"), "{problem}");
+        assert!(
+            problem.hint.as_ref().unwrap().contains("until then"),
+            "{problem}"
+        );
+        assert!(target.join("x/a").exists() && !target.join("z").exists());
+        assert!(!EXTRACTING.load(Ordering::Relaxed));
     }
 
     #[test]

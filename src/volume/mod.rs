@@ -23,7 +23,7 @@ use crate::image::probe::MENDER_ARTIFACT;
 use crate::image::source::{self, InputFormat, OpenOptions, SourceError};
 use crate::problem::Problem;
 use crate::stream::{Content, Slice, Source};
-use crate::tree::Tree;
+use crate::tree::{Tree, show};
 use anyhow::{Context, bail};
 use std::fmt;
 use std::fs::File;
@@ -224,15 +224,21 @@ impl Opened {
 }
 
 impl Volume {
-    /// Number, name and content in short, as in `2 (root, ext2/3/4)`.
+    /// Number, purpose and content in short, as in `2 (root, ext4)`, and the name in a GPT if that
+    /// says something else.
     fn described(&self) -> String {
         let number = self
             .number
             .map_or_else(|| "-".to_owned(), |n| n.to_string());
         let holds = self.filesystem_name();
+        let is_known = self.role.is_some_and(|role| role.is_called(&self.name));
+        let named = match is_known || self.name.is_empty() {
+            true => String::new(),
+            false => format!(", named `{}`", show(self.name.as_bytes())),
+        };
         match self.role {
-            Some(role) => format!("{number} ({}, {holds})", role.name()),
-            None => format!("{number} ({holds})"),
+            Some(role) => format!("{number} ({}, {holds}{named})", role.name()),
+            None => format!("{number} ({holds}{named})"),
         }
     }
 }
@@ -458,12 +464,11 @@ mod tests {
         assert!(
             found("twice")
                 .unwrap_err()
-                .contains("3 (nothing known), 4 (nothing known)")
+                .contains("3 (nothing known, named `twice`), 4 (")
         );
-        assert!(
-            found("none")
-                .unwrap_err()
-                .starts_with("there is no partition `none`")
-        );
+        assert!(found("none").unwrap_err().starts_with(
+            "there is no partition `none`: 1 (boot, nothing known, named `root`), \
+                     2 (root, nothing known, named `boot`), 3 (nothing known, named `twice`)"
+        ));
     }
 }

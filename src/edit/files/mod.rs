@@ -17,11 +17,14 @@ use crate::problem::Problem;
 use crate::stream::ReadAt as _;
 use crate::tree::edit::EditError;
 use crate::tree::{DirEntry, Tree, show};
+use crate::units::counted;
 use needs::Needs;
 use std::collections::BTreeSet;
 
 /// The size limit of files that are edited (bytes).
 const LIMIT: u64 = 8 << 20;
+/// The most paths of one entry that a refusal names.
+const MOST_REFUSED: usize = 3;
 
 /// Makes the edits of the plan.
 pub(super) fn edit(work: &mut Workspace<'_>, plan: &Plan) -> Result<(), EditError> {
@@ -119,22 +122,47 @@ fn remove(
         work.problems.push(problem);
         return Ok(());
     }
-    for path in found {
-        if target == Target::Root
-            && let Some((needed, why)) = needs.of(&path)
-        {
-            let what = match needed == show(&path) {
-                true => why.to_owned(),
-                false => format!("{needed}, {why}"),
-            };
-            let message = format!("{}: {} cannot be removed: {what}", paths.from, show(&path));
-            let hint = "name the files below it that the device can do without";
-            work.problems.push(Problem::new(message).hint(hint));
-            continue;
+    if target == Target::Root {
+        let refused = refused(paths, &found, needs);
+        if !refused.is_empty() {
+            // Nothing is removed by half: later entries would be blamed for what is missing then.
+            work.problems.0.extend(refused);
+            return Ok(());
         }
+    }
+    for path in found {
         work.editor(target).remove(&path, &paths.from)?;
     }
     Ok(())
+}
+
+/// Why paths that match cannot be removed: the first ones, and how many more there are.
+fn refused(paths: &Paths, found: &[Vec<u8>], needs: &Needs) -> Vec<Problem> {
+    let needed = found
+        .iter()
+        .filter_map(|path| Some((path, needs.of(path)?)));
+    let mut messages: Vec<String> = needed
+        .map(|(path, (needed, why))| {
+            let path = show(path);
+            match needed == path {
+                true => format!("{}: {path} cannot be removed: {why}", paths.from),
+                false => format!("{}: {path} cannot be removed: {needed}, {why}", paths.from),
+            }
+        })
+        .collect();
+    let more = messages.len().saturating_sub(MOST_REFUSED);
+    if more > 0 {
+        messages.truncate(MOST_REFUSED);
+        messages.push(format!(
+            "{}: {} that {} matches cannot be removed either",
+            paths.from,
+            counted(more, "more path", "more paths"),
+            paths.pattern
+        ));
+    }
+    let hint = "name the files below it that the device can do without";
+    let problems = messages.into_iter().map(Problem::new);
+    problems.map(|problem| problem.hint(hint)).collect()
 }
 
 /// Edits the files that match.
@@ -246,7 +274,11 @@ fn below(paths: &Paths, mount: &str) -> Vec<u8> {
 /// The text of a file; why it has none otherwise.
 fn read(tree: &Tree, path: &[u8]) -> Result<Result<String, String>, EditError> {
     let Some(content) = tree.file(path) else {
-        return Ok(Err("is not a regular file".to_owned()));
+        let what = match tree.find_nofollow(path) {
+            Some(_) => "is not a regular file",
+            None => "does not exist, though a symbolic link leads there",
+        };
+        return Ok(Err(what.to_owned()));
     };
     if content.len() > LIMIT {
         let len = content.len();

@@ -153,6 +153,28 @@ fn files_are_removed_and_edited_before_the_integration() {
 }
 
 #[test]
+fn an_entry_that_is_refused_removes_nothing_that_later_entries_need() {
+    let golden = golden(&root());
+    let text = "client.managed = false\n[[rootfs.remove]]\npath = \"/**\"\n\
+        [[rootfs.edit]]\npath = \"/etc/ssh/sshd_config\"\nappend = \"x\"\n\
+        [[rootfs.remove]]\npath = \"/etc/none\"\n";
+    let error = edited(&golden, text).map(|_| ()).unwrap_err();
+    let errors: Vec<&str> = error
+        .lines()
+        .filter(|line| !line.starts_with("hint: "))
+        .collect();
+    assert_eq!(errors.len(), 5, "{error}");
+    assert!(
+        errors.iter().all(|one| one.contains("rootfs.remove")),
+        "{error}"
+    );
+    assert!(
+        error.contains("has no file or directory /etc/none"),
+        "{error}"
+    );
+}
+
+#[test]
 fn what_does_not_fit_is_refused() {
     let golden = golden(&root());
     let refused = |text: &str, expected: &str| {
@@ -168,6 +190,10 @@ fn what_does_not_fit_is_refused() {
         "has no file or directory /none\nhint: correct the path",
     );
     remove("/", "/ cannot be removed: /bin");
+    remove(
+        "/**",
+        "more paths that /** matches cannot be removed either\nhint: name the files",
+    );
     remove(
         "/sbin",
         "/sbin cannot be removed: where programs are looked for",

@@ -216,15 +216,21 @@ fn the_option_is_not_a_word_that_looks_like_it() {
 
 #[test]
 fn output_that_cannot_be_written_is_a_failure() {
-    let Ok(full) = fs::OpenOptions::new().write(true).open("/dev/full") else {
-        return;
-    };
-    let output = Command::new(goldsmith())
-        .arg("boards")
-        .stdin(Stdio::null())
-        .stdout(full)
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert_eq!(stderr(&output), "error: No space left on device\n");
+    for argument in ["boards", "--version", "--help"] {
+        let Ok(full) = fs::OpenOptions::new().write(true).open("/dev/full") else {
+            return;
+        };
+        let output = Command::new(goldsmith())
+            .arg(argument)
+            .stdin(Stdio::null())
+            .stdout(full)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1), "{argument}");
+        assert_eq!(
+            stderr(&output),
+            "error: writing to standard output: No space left on device\n",
+            "{argument}"
+        );
+    }
 }

@@ -148,6 +148,16 @@ fn addresses_that_lead_nowhere() {
             "ls gone.img:2:/",
             "error: opening gone.img: No such file or directory\n",
         ),
+        case(
+            "diff golden.img:root golden.img",
+            "error: opening golden.img:root: No such file or directory\n\
+             hint: did you mean golden.img? Only `ls`, `cat` and `extract` take a partition or path after a colon\n",
+        ),
+        case(
+            "inspect golden.img:2:/etc",
+            "error: opening golden.img:2:/etc: No such file or directory\n\
+             hint: did you mean golden.img? Only `ls`, `cat` and `extract` take a partition or path after a colon\n",
+        ),
     ];
     refused(dir.path(), 1, &cases);
 }

@@ -127,13 +127,20 @@ fn a_configuration_alone_is_checked() {
     );
     assert_eq!(code, Some(0));
     let (code, said) =
-        checked("[client]\npackages = [\"no/*.deb\"]\n[artifact]\nkey = \"no.key\"\n");
+        checked("[artifact]\nkey = \"no.key\"\n[client]\npackages = [\"no/*.deb\"]\n");
     assert_eq!(
         said,
-        "error: device.toml:2:13: client.packages: `no/*.deb` matches no file\nhint: the path is no/*.deb\n\
-         error: device.toml:4:7: artifact.key: `no.key` does not exist\nhint: the path is no.key\n"
+        "error: device.toml:2:7: artifact.key: `no.key` does not exist\n\
+         error: device.toml:4:13: client.packages: `no/*.deb` matches no file\n"
     );
     assert_eq!(code, Some(1));
+    // A path begins in the directory of the file that names it.
+    fs::rename(dir.join("device.toml"), dir.join("files/device.toml")).unwrap();
+    let said = stderr(&run(dir, "check -c files/device.toml"));
+    assert!(
+        said.contains("\nhint: the path is files/no.key\n"),
+        "{said}"
+    );
     let (code, said) = checked("[storage]\nsise = 1\n");
     assert!(said.contains("did you mean `storage.size`"), "{said}");
     assert_eq!(code, Some(1));
