@@ -215,10 +215,10 @@ impl ReadAt for FileSource {
             Err(_) => return Ok(Some(offset..self.len)),
         };
         let end = seek(&self.file, SeekFrom::Hole(start)).unwrap_or(self.len);
-        let data = start..end.clamp(start, self.len);
-        if data.is_empty() {
-            return Ok((start < self.len).then_some(data));
+        if start >= self.len {
+            return Ok(None);
         }
+        let data = start..end.clamp(start, self.len);
         self.extents.add(offset, &data);
         Ok(Some(data))
     }
