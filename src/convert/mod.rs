@@ -7,6 +7,7 @@ mod check;
 mod details;
 mod disk_parts;
 mod emit;
+mod flusher;
 mod frame_stream;
 pub mod golden_record;
 mod hooks;
