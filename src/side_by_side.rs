@@ -2,9 +2,20 @@
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::ScopedJoinHandle;
 
 /// The most threads: what they need for an item is in memory that often.
 const THREADS: usize = 4;
+
+/// The result of a thread, once it has ended.
+///
+/// # Panics
+/// If the thread did.
+pub fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
 
 /// `work` of each item, in the order of the items, which no number of threads changes. As many are
 /// done at once as there are cores, at most four; the calling thread is one of them.
@@ -33,8 +44,7 @@ fn map_by<T: Sync, R: Send>(
             .collect();
         let mut all = some();
         for other in others {
-            let more = other.join();
-            all.extend(more.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            all.extend(joined(other));
         }
         all
     });

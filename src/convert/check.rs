@@ -10,8 +10,10 @@ use crate::digest::Digest;
 use crate::fs::{ext4, fat};
 use crate::image::source;
 use crate::image::table::PartitionTable;
+use crate::plan::output::ImageForm;
 use crate::plan::raw::Blob;
 use crate::problem::{Problem, Problems};
+use crate::side_by_side::joined;
 use crate::stream::{Content, FileSource, Slice, Source, decoder};
 use crate::verify;
 use anyhow::{Context, Result};
@@ -56,6 +58,7 @@ pub(super) fn check(
 ) -> Result<Checked> {
     request.report.step("checking what was written", None);
     let artifact = std::mem::replace(&mut written.files.artifact_sha256, Ok(Digest::default()));
+    let image = written.files.image_sha256.take();
     let planned = options.verify.then(|| written.planned_disk()).transpose()?;
     let context = CheckContext {
         prepared: &written.prepared,
@@ -64,8 +67,8 @@ pub(super) fn check(
         request,
     };
     let golden = &written.prepared.golden;
-    let digests =
-        check_files(&context, artifact, planned).map_err(|error| golden.or_input_changed(error))?;
+    let digests = check_files(&context, (image, artifact), planned)
+        .map_err(|error| golden.or_input_changed(error))?;
     golden
         .input
         .check_unchanged()
@@ -74,9 +77,9 @@ pub(super) fn check(
     Ok(Checked { written, digests })
 }
 
-/// Reads the image back: each byte is compared with what was to be written, as those of the
-/// `artifact` were, whose digest that gave; and an image that is not a stream is opened with the
-/// readers, which are independent of the writers. With `planned`, the disk as planned, all checks
+/// Each byte of the Artifact, and of an image that is a stream, was compared with what was to be
+/// written, which gave these digests; an image that is not a stream is opened with the readers,
+/// which are independent of the writers. With `planned`, the disk as planned, all checks
 /// of `verify` run too: on the image, or on the planned disk if the image is a stream or there is
 /// none. They ran on that before it was written: if what they read was written, only those run
 /// again that depend on the checksum of the root filesystem.
@@ -86,18 +89,16 @@ pub(super) fn check(
 /// [`Problems`].
 fn check_files(
     context: &CheckContext<'_>,
-    artifact: Result<Digest>,
+    (image, artifact): (Option<Result<Digest>>, Result<Digest>),
     planned: Option<Content>,
 ) -> Result<Digests> {
     let written = context.written;
-    let stream = written.image_log.as_ref();
+    // Wrong bytes explain whatever else is wrong.
+    let digests = Digests {
+        image: image.transpose().context("reading the image back")?,
+        artifact: artifact.context("reading the Artifact back")?,
+    };
     std::thread::scope(|scope| {
-        let image = scope.spawn(|| {
-            stream
-                .zip(written.image.as_ref())
-                .map(|(stream, image)| stream.read_back(image.file()))
-                .transpose()
-        });
         // Flushing runs meanwhile: publishing, which waits for it too, then finds little to do.
         let files = [
             Some(&written.artifact),
@@ -118,18 +119,7 @@ fn check_files(
                 }
                 None => image_of(context).context("reading the image back"),
             });
-        let image = image
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            .context("reading the image back");
-        synced
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        // Wrong bytes explain whatever else is wrong.
-        let digests = Digests {
-            image: image?,
-            artifact: artifact.context("reading the Artifact back")?,
-        };
+        joined(synced)?;
         contents.map(|()| digests)
     })
 }
@@ -138,7 +128,7 @@ fn check_files(
 /// the partition table, the boot filesystem, the root filesystem in each slot that has one, the
 /// data filesystem.
 fn image_of(context: &CheckContext<'_>) -> Result<()> {
-    let Some(image) = readable(context.written) else {
+    let Some(image) = readable(context) else {
         return Ok(());
     };
     let image = source::in_place(opened(image)?)?;
@@ -146,9 +136,10 @@ fn image_of(context: &CheckContext<'_>) -> Result<()> {
 }
 
 /// The image, if the readers can open it: if there is one, and it is not a stream.
-fn readable(written: &WrittenOutputs) -> Option<&Pending> {
-    let stream = written.image_log.is_some();
-    written.image.as_ref().filter(|_| !stream)
+fn readable<'a>(context: &CheckContext<'a>) -> Option<&'a Pending> {
+    let form = context.prepared.plan.output.image;
+    let image = context.written.image.as_ref();
+    image.filter(|_| !matches!(form, ImageForm::Compressed(_)))
 }
 
 fn verified(context: &CheckContext<'_>, planned: Content, examined: &ArtifactReport) -> Result<()> {
@@ -159,7 +150,7 @@ fn verified(context: &CheckContext<'_>, planned: Content, examined: &ArtifactRep
         searched: context.request.shared.map(|shared| &shared.searched),
         ..verify::Request::default()
     };
-    let outcome = if let Some(image) = readable(written) {
+    let outcome = if let Some(image) = readable(context) {
         let image = source::in_place(opened(image)?).context("reading the image back")?;
         unpartitioned(context, &image).context("reading the image back")?;
         verify::image(&image, &request)

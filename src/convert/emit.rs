@@ -2,7 +2,7 @@
 //! to slot A of the image, into the Artifact and into the checksum; slot B is a copy of slot A
 //! within the image. Each new frame is decompressed and compared at once, and everything written to
 //! a file is recorded in a [`WriteLog`], against which the whole file is read back: the Artifact
-//! while slot B is written, the image when it is complete.
+//! while slot B is written, a compressed image as it is written.
 
 use crate::artifact::{self, Meta, Signer};
 use crate::compress::cache::{Cache, FrameCounts};
@@ -10,15 +10,17 @@ use crate::compress::chunker::Chunk;
 use crate::compress::parallel::{CompressFn, CompressedChunk, ParallelCompressor};
 use crate::compress::pool::Buffer;
 use crate::convert::disk_parts::DiskParts;
+use crate::convert::flusher::Flusher;
 use crate::convert::frame_stream::{FrameStream, StreamInput, StreamPosition};
 use crate::convert::judged::Judged;
 use crate::convert::outputs::{Outputs, Pending};
-use crate::convert::write_log::WriteLog;
+use crate::convert::write_log::{Segment, WriteLog, follow};
 use crate::digest::Digest;
 use crate::image::output::container::{self, Container, MirroredRange};
 use crate::image::output::sparse_file::{copy_sparse, write_content, write_sparse};
 use crate::image::output::{BlockMap, KnownDigests, RangeHasher};
 use crate::report::Report;
+use crate::side_by_side::joined;
 use crate::stream::{ChunkLengths, Codec, Compression, Content, ReadAt};
 use anyhow::{Context, Result};
 use sha2::{Digest as _, Sha256};
@@ -26,8 +28,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::sync::mpsc::sync_channel;
-use std::thread::ScopedJoinHandle;
+use std::sync::mpsc::{Sender, channel, sync_channel};
 
 /// Chunk lengths that suit all these codecs.
 pub(crate) fn common_chunk_lengths(codecs: &[Codec]) -> ChunkLengths {
@@ -99,8 +100,9 @@ pub(crate) struct WrittenOutputs {
     pub(crate) rootfs: Option<Pending>,
     /// The block map of the disk image, if requested.
     pub(crate) block_map: Option<BlockMap>,
-    /// The expected content of the image, if it is a compressed stream.
-    pub(crate) image_log: Option<WriteLog>,
+    /// The SHA-256 of the image if it is a compressed stream, which was read back and compared with
+    /// what was written.
+    pub(crate) image_sha256: Option<Result<Digest>>,
     /// The expected content of the Artifact.
     pub(crate) payload: HashedPayload,
     /// The SHA-256 of the Artifact, which was read back and compared with `payload`.
@@ -121,6 +123,21 @@ pub(crate) struct HashedPayload {
     pub(crate) last_frame: u64,
 }
 
+/// The files under their temporary names.
+struct Files {
+    image: Option<Pending>,
+    artifact: Pending,
+    rootfs: Option<Pending>,
+}
+
+/// What is known of files when they are complete, see [`WrittenOutputs`].
+struct Written {
+    root_sha256: [u8; 32],
+    block_map: Option<BlockMap>,
+    payload: HashedPayload,
+    artifact_sha256: Result<Digest>,
+}
+
 /// Everything but the Artifact that the pass over the root filesystem writes.
 struct RootOutputs<'a, 'f> {
     /// The disk image, if there is one; the pass writes slot A of a raw image.
@@ -131,6 +148,8 @@ struct RootOutputs<'a, 'f> {
     rootfs: Option<&'a Pending>,
     /// The digests of the block map.
     hasher: Option<&'a mut RangeHasher<'f>>,
+    /// Called with the number of bytes that were written.
+    wrote: &'a dyn Fn(u64),
 }
 
 impl Emission<'_> {
@@ -156,66 +175,107 @@ impl Emission<'_> {
             let grown = rootfs.file().set_len(self.disk.root.len());
             grown.map_err(|e| rootfs.writing(e))?;
         }
-        let mut stream = match &image {
-            Some(image) => self.begin_image(image).map_err(|e| image.writing(e))?,
-            None => None,
+        let files = Files {
+            image,
+            artifact,
+            rootfs,
         };
+        let stream = match (self.format, &files.image) {
+            (OutputFormat::Stream(_), Some(image)) => Some(image.file()),
+            _ => None,
+        };
+        let (follower, segments) = channel();
+        let (written, image_sha256) = std::thread::scope(|scope| {
+            let read_back = stream.map(|file| scope.spawn(|| follow(file, segments)));
+            let written = self.write(&files, stream.map(|_| follower), data);
+            (written, read_back.map(joined))
+        });
+        let written = written?;
+        Ok(WrittenOutputs {
+            root_sha256: written.root_sha256,
+            image: files.image,
+            artifact: files.artifact,
+            rootfs: files.rootfs,
+            block_map: written.block_map,
+            image_sha256,
+            payload: written.payload,
+            artifact_sha256: written.artifact_sha256,
+        })
+    }
+
+    /// Writes the files; `follower` gets what was written to the stream of a compressed image.
+    fn write(
+        &self,
+        files: &Files,
+        follower: Option<Sender<Segment>>,
+        data: &dyn Fn(&[u8; 32]) -> Result<Content>,
+    ) -> Result<Written> {
+        let Files {
+            image,
+            artifact,
+            rootfs,
+        } = files;
+        let image = image.as_ref();
+        let begin = |image| {
+            let stream = self.begin_image(image, follower);
+            stream.map_err(|e| image.writing(e))
+        };
+        let mut stream = image.map(begin).transpose()?.flatten();
         self.frames
             .report("outside the root filesystem", self.report);
         let slot = stream.as_ref().map(FrameStream::position);
         let hasher = || RangeHasher::new(self.disk.root, self.known_digests);
         let mut hasher = self.block_map.then(hasher);
-        let (root_sha256, payload) = self.write_artifact(
-            &artifact,
-            RootOutputs {
-                image: image.as_ref(),
-                stream: stream.as_mut(),
-                rootfs: rootfs.as_ref(),
-                hasher: hasher.as_mut(),
-            },
-        )?;
-        if let (OutputFormat::Raw, Some(image), Some(rootfs)) = (self.format, &image, &rootfs) {
-            let start = self.disk.layout.root_a.start;
-            let root = start..start + self.disk.root.len();
-            copy_sparse(image.file(), root, rootfs.file(), 0).map_err(|e| rootfs.writing(e))?;
-        }
-        self.frames.report("of the root filesystem", self.report);
-        let (block_map, artifact_sha256) = std::thread::scope(|scope| {
+        std::thread::scope(|scope| {
+            let flusher = Flusher::new(scope, [Some(artifact), image]);
+            let (root_sha256, payload) = self.write_artifact(
+                artifact,
+                RootOutputs {
+                    image,
+                    stream: stream.as_mut(),
+                    rootfs: rootfs.as_ref(),
+                    hasher: hasher.as_mut(),
+                    wrote: &|bytes| flusher.add(bytes),
+                },
+            )?;
+            if let (OutputFormat::Raw, Some(image), Some(rootfs)) = (self.format, image, rootfs) {
+                let start = self.disk.layout.root_a.start;
+                let root = start..start + self.disk.root.len();
+                copy_sparse(image.file(), root, rootfs.file(), 0).map_err(|e| rootfs.writing(e))?;
+            }
+            self.frames.report("of the root filesystem", self.report);
             // The Artifact is complete, and what there is of the image can reach the disk too.
-            let read_back = scope.spawn(|| payload.log.read_back(artifact.file()));
-            let files = [Some(&artifact), image.as_ref()];
-            let flushed = scope.spawn(move || files.into_iter().flatten().try_for_each(flush));
-            let finished = image
-                .as_ref()
-                .map(|image| {
-                    let data = data(&root_sha256)?;
-                    self.finish_image(image, stream.as_mut().zip(slot), &data)?;
-                    self.frames.report("of the data partition", self.report);
-                    hasher
-                        .map(|hasher| self.disk.block_map(&hasher.finish()?, &data))
-                        .transpose()
-                        .context("making the block map")
-                })
-                .transpose();
-            joined(flushed)?;
-            anyhow::Ok((finished?.flatten(), joined(read_back)))
-        })?;
-        let image_log = stream.map(|stream| stream.log);
-        Ok(WrittenOutputs {
-            root_sha256,
-            image,
-            artifact,
-            rootfs,
-            block_map,
-            image_log,
-            payload,
-            artifact_sha256,
+            let read_back = scope.spawn(move || (payload.log.read_back(artifact.file()), payload));
+            flusher.now();
+            let finish = |image| {
+                let data = data(&root_sha256)?;
+                self.finish_image(image, stream.as_mut().zip(slot), &data)?;
+                self.frames.report("of the data partition", self.report);
+                hasher
+                    .map(|hasher| self.disk.block_map(&hasher.finish()?, &data))
+                    .transpose()
+                    .context("making the block map")
+            };
+            let finished = image.map(finish).transpose();
+            flusher.finish()?;
+            let block_map = finished?.flatten();
+            let (artifact_sha256, payload) = joined(read_back);
+            Ok(Written {
+                root_sha256,
+                block_map,
+                payload,
+                artifact_sha256,
+            })
         })
     }
 
     /// Writes the image up to slot A, except in a container format, which is written as a whole at
-    /// the end. Returns the stream of a compressed image.
-    fn begin_image<'f>(&self, image: &'f Pending) -> io::Result<Option<FrameStream<'f>>> {
+    /// the end. Returns the stream of a compressed image, which `follower` reads back.
+    fn begin_image<'f>(
+        &self,
+        image: &'f Pending,
+        follower: Option<Sender<Segment>>,
+    ) -> io::Result<Option<FrameStream<'f>>> {
         let file = image.file();
         match self.format {
             OutputFormat::Raw => {
@@ -224,7 +284,7 @@ impl Emission<'_> {
                 Ok(None)
             }
             OutputFormat::Stream(codec) => {
-                let mut stream = FrameStream::new(file, 0, codec);
+                let mut stream = FrameStream::new(file, 0, codec).followed(follower);
                 self.stream_front(&mut stream)?;
                 Ok(Some(stream))
             }
@@ -315,6 +375,7 @@ impl Emission<'_> {
             mut stream,
             rootfs,
             hasher,
+            wrote,
         } = others;
         let root = self.disk.root;
         let codecs = self.codecs();
@@ -364,6 +425,7 @@ impl Emission<'_> {
                 update(&mut hash, &chunk.plain);
                 self.compare(&mut at, &chunk.plain)?;
                 self.report.advance(chunk.plain.len() as u64);
+                wrote(chunk.plain.len() as u64);
                 let (payload_input, image_input) = self.select_frames(&chunk);
                 payload
                     .append(payload_input)
@@ -515,19 +577,6 @@ impl Emission<'_> {
         self.judged
             .map_or(Ok(()), |judged| judged.compare(start, chunk))
     }
-}
-
-/// Waits until the disk has what was written.
-fn flush(pending: &Pending) -> io::Result<()> {
-    let flushed = pending.file().sync_data();
-    flushed.map_err(|e| pending.writing(e))
-}
-
-/// The result of a thread.
-fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
-    thread
-        .join()
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn hash_range(hasher: &mut RangeHasher, plain: &Chunk) {

@@ -1,12 +1,16 @@
 //! A file that frames and plain bytes are appended to.
 
 use crate::compress::chunker::Chunk;
-use crate::convert::write_log::WriteLog;
+use crate::convert::write_log::{Segment, WriteLog};
 use crate::image::output::sparse_file::{copy_range, write_sparse};
 use crate::stream::Codec;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::mpsc::Sender;
+
+/// Bytes of a copy after which its segments are read back.
+const COPIED: u64 = 16 << 20;
 
 /// Bytes to append to a stream.
 #[derive(Clone, Copy)]
@@ -35,6 +39,8 @@ pub(crate) struct FrameStream<'f> {
     pub(crate) codec: Codec,
     /// Log of everything that was appended.
     pub(crate) log: WriteLog,
+    /// Gets each segment once it is in the file.
+    follower: Option<Sender<Segment>>,
 }
 
 impl<'f> FrameStream<'f> {
@@ -45,6 +51,21 @@ impl<'f> FrameStream<'f> {
             end: start,
             codec,
             log: WriteLog::default(),
+            follower: None,
+        }
+    }
+
+    /// The stream, of which each segment is sent to `follower` once it is in the file.
+    pub(crate) fn followed(mut self, follower: Option<Sender<Segment>>) -> Self {
+        self.follower = follower;
+        self
+    }
+
+    /// Tells the follower of the last segment.
+    fn tell(&self) {
+        if let (Some(follower), Some(segment)) = (&self.follower, self.log.last()) {
+            // It may have failed, which its result says.
+            let _ = follower.send(segment);
         }
     }
 
@@ -66,10 +87,21 @@ impl<'f> FrameStream<'f> {
     /// # Errors
     /// I/O errors of the file.
     pub(crate) fn repeat(&mut self, from: StreamPosition, to: StreamPosition) -> io::Result<()> {
-        let len = to.offset - from.offset;
-        copy_range(self.file, from.offset, self.file, self.end, len)?;
-        self.log.repeat(from.segment..to.segment);
-        self.end += len;
+        let (mut segment, mut offset) = (from.segment, from.offset);
+        while segment < to.segment {
+            let (first, mut len) = (segment, 0);
+            while segment < to.segment && len < COPIED {
+                len += self.log.len_of(segment);
+                segment += 1;
+            }
+            copy_range(self.file, offset, self.file, self.end, len)?;
+            for at in first..segment {
+                self.log.repeat(at..at + 1);
+                self.tell();
+            }
+            self.end += len;
+            offset += len;
+        }
         Ok(())
     }
 
@@ -95,6 +127,7 @@ impl<'f> FrameStream<'f> {
             }
         };
         self.end += len as u64;
+        self.tell();
         Ok(())
     }
 }
@@ -103,6 +136,7 @@ impl<'f> FrameStream<'f> {
 mod tests {
     use super::*;
     use crate::compress::pool::Pool;
+    use crate::convert::write_log::follow;
     use crate::stream::Compression;
     use std::sync::Arc;
 
@@ -128,5 +162,30 @@ mod tests {
         stream.log.read_back(&file).unwrap();
         file.write_all_at(b"x", 13).unwrap();
         stream.log.read_back(&file).unwrap_err();
+    }
+    #[test]
+    fn a_follower_reads_all_that_is_appended_and_repeated() {
+        let file = tempfile::tempfile().unwrap();
+        let (follower, segments) = std::sync::mpsc::channel();
+        let (log, digest) = std::thread::scope(|scope| {
+            let digest = scope.spawn(|| follow(&file, segments));
+            let stream = FrameStream::new(&file, 0, Codec::from(Compression::Gzip));
+            let mut stream = stream.followed(Some(follower));
+            stream.append(StreamInput::Frame(b"abc")).unwrap();
+            let from = stream.position();
+            // More than is copied in one go.
+            for number in 0..20 {
+                let frame = vec![number; 1 << 20];
+                stream.append(StreamInput::Frame(&frame)).unwrap();
+            }
+            let to = stream.position();
+            stream.append(StreamInput::Frame(b"de")).unwrap();
+            stream.repeat(from, to).unwrap();
+            let log = stream.log.clone();
+            drop(stream);
+            (log, digest.join().unwrap())
+        });
+        assert_eq!((log.end(), log.count()), (5 + (40 << 20), 42));
+        assert_eq!(digest.unwrap(), log.read_back(&file).unwrap());
     }
 }

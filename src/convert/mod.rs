@@ -7,6 +7,7 @@ mod check;
 mod details;
 mod disk_parts;
 mod emit;
+mod flusher;
 mod frame_stream;
 pub mod golden_record;
 mod hooks;
@@ -34,7 +35,7 @@ pub use shared::SharedWork;
 pub use write::WriteOptions;
 
 use crate::artifact::{Offer, Signed};
-use crate::doctor::{self, Finding, System};
+use crate::doctor::{self, Finding, System, TriedPasswords};
 use crate::edit::mender::client_programs;
 use crate::edit::{self, Edited, StagedDir};
 use crate::golden::Golden;
@@ -50,6 +51,7 @@ use judged::Judged;
 use rehearsal::Rehearsed;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A conversion that the user asks for.
 #[derive(Clone)]
@@ -143,10 +145,11 @@ fn prepare_read(request: &Request, mut golden: Golden, verify: bool) -> Result<P
     let plan = request.plan.plan(&golden)?;
     // Reported at once: an error of the edits is easier to understand after them.
     plan.notes.iter().for_each(|note| request.report.note(note));
-    let (mut edited, staged) = edit(request, &plan, &golden)?;
-    // Before passwords are tried, which takes as much memory as they do.
+    let own = TriedPasswords::default();
+    let tried = request.shared.map_or(&own, |shared| &shared.tried);
+    let (mut edited, staged) = edit_and_try(request, &plan, &golden, tried)?;
     golden.forget_trees();
-    edited.warnings.extend(left_behind(request, &plan, &edited));
+    edited.warnings.extend(left_behind(&plan, &edited, tried));
     let read = golden.disk.read_errors.check();
     read.context("reading the files of the golden image")
         .map_err(|error| golden.or_input_changed(error))?;
@@ -243,9 +246,9 @@ fn client_missing(prepared: &Prepared, request: &Request) -> Option<Problem> {
 }
 
 /// Warnings about what the edited filesystems bring to every device.
-fn left_behind(request: &Request, plan: &Plan, edited: &Edited) -> Vec<String> {
+fn left_behind(plan: &Plan, edited: &Edited, tried: &TriedPasswords) -> Vec<String> {
     let mut system = of_edited(plan, edited);
-    system.tried = request.shared.map(|shared| &shared.tried);
+    system.tried = Some(tried);
     doctor::warnings(&doctor::system(&system))
 }
 
@@ -397,6 +400,23 @@ fn compared(path: &Path, earlier: &Value) -> String {
         name.unwrap_or("the earlier release"),
         path.display()
     )
+}
+
+/// As [`edit`]. Meanwhile, another thread tries passwords of the golden image: most edits leave
+/// them as they are.
+fn edit_and_try(
+    request: &Request,
+    plan: &Plan,
+    golden: &Golden,
+    tried: &TriedPasswords,
+) -> Result<(Edited, Vec<Staged>)> {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| doctor::begin(&System::of(golden, &plan.accepted), tried, &stop));
+        let edited = edit(request, plan, golden);
+        stop.store(true, Ordering::Relaxed);
+        edited
+    })
 }
 
 /// Applies all edits, with what hooks stage before and after them.

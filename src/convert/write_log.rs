@@ -1,6 +1,6 @@
 //! The write log: the expected content of a file, recorded while it is written as segments with a
 //! checksum each. Reading the file back once yields its SHA-256 and proves that every byte is the
-//! one that was written.
+//! one that was written. What is read back may be read as soon as it was written ([`follow`]).
 
 use crate::bytes::is_zero;
 use crate::digest::Digest;
@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::ops::Range;
+use std::sync::mpsc::Receiver;
 
 /// Length of one read (bytes).
 const BUFFER: u64 = 1 << 18;
@@ -24,7 +25,7 @@ pub(crate) struct WriteLog {
 
 /// A range of the file with its checksum.
 #[derive(Clone, Copy, Debug)]
-struct Segment {
+pub(crate) struct Segment {
     /// Length (bytes).
     len: u64,
     /// CRC-32; `None` for zeros.
@@ -74,43 +75,74 @@ impl WriteLog {
         self.segments.push(part);
     }
 
+    /// The length of a segment (bytes).
+    pub(crate) fn len_of(&self, segment: usize) -> u64 {
+        self.segments[segment].len
+    }
+
+    /// The last segment.
+    pub(crate) fn last(&self) -> Option<Segment> {
+        self.segments.last().copied()
+    }
+
     /// Reads `file` from its start to its end and returns its SHA-256. Holes are not read.
     ///
     /// # Errors
     /// A [`Problem`] with the first segment that differs from what was written; I/O errors of the
     /// file.
     pub(crate) fn read_back(&self, file: &File) -> Result<Digest> {
-        let len = file.metadata()?.len();
-        if len != self.end {
-            return Err(Problem::new(format!(
-                "the file has {len} bytes, but {} were written",
-                self.end
-            ))
-            .into());
-        }
-        let source = FileSource::new(file.try_clone()?, len);
-        let mut hash = Sha256::new();
-        let mut buf = vec![0; BUFFER as usize];
-        let mut at = 0;
-        for part in &self.segments {
-            let range = at..at + part.len;
-            let same = match part.crc {
-                Some(crc) => crc_of(&source, range.clone(), &mut buf, &mut hash)? == crc,
-                None => is_empty(&source, range.clone(), &mut buf, &mut hash)?,
-            };
-            if !same {
-                let text = format!(
-                    "bytes {} to {} differ from what was written",
-                    range.start, range.end
-                );
-                return Err(Problem::new(text)
-                    .hint("check the disk, or write the output to another one")
-                    .into());
-            }
-            at = range.end;
-        }
-        Ok(hash.finalize().into())
+        read_back(file, self.segments.iter().copied())
     }
+}
+
+/// As [`WriteLog::read_back`], while the file is still written: each segment is read when it comes,
+/// and must be in the file then. The length of the file is that of all segments when no more come.
+///
+/// # Errors
+/// As [`WriteLog::read_back`].
+pub(crate) fn follow(file: &File, segments: Receiver<Segment>) -> Result<Digest> {
+    read_back(file, segments.into_iter())
+}
+
+fn read_back(file: &File, segments: impl Iterator<Item = Segment>) -> Result<Digest> {
+    let mut hash = Sha256::new();
+    let mut buf = vec![0; BUFFER as usize];
+    let mut at = 0;
+    let source = FileSource::new(file.try_clone()?, u64::MAX);
+    let mut differs = None;
+    for part in segments {
+        let range = at..at + part.len;
+        at = range.end;
+        // The others are counted.
+        if differs.is_some() {
+            continue;
+        }
+        let same = match part.crc {
+            Some(crc) => crc_of(&source, range.clone(), &mut buf, &mut hash).map(|it| it == crc),
+            None => is_empty(&source, range.clone(), &mut buf, &mut hash),
+        };
+        differs = match same {
+            Ok(true) => None,
+            Ok(false) => Some(Ok(range)),
+            Err(error) => Some(Err(error)),
+        };
+    }
+    let len = file.metadata()?.len();
+    if len != at {
+        return Err(
+            Problem::new(format!("the file has {len} bytes, but {at} were written")).into(),
+        );
+    }
+    if let Some(range) = differs.transpose()? {
+        let text = format!(
+            "bytes {} to {} differ from what was written",
+            range.start, range.end
+        );
+        return Err(Problem::new(text)
+            .hint("check the disk, or write the output to another one")
+            .into());
+    }
+    Ok(hash.finalize().into())
 }
 
 /// The CRC-32 of `range`; its bytes are added to `hash`.
@@ -219,6 +251,38 @@ mod tests {
         .unwrap();
         twice.read_back(&file).unwrap();
         assert_eq!(twice.count(), 4 + 2 + 4);
+    }
+
+    /// What a follower says of the file.
+    fn followed(file: &File, log: &WriteLog) -> Result<Digest> {
+        let (follower, segments) = std::sync::mpsc::channel();
+        for segment in &log.segments {
+            follower.send(*segment).unwrap();
+        }
+        drop(follower);
+        follow(file, segments)
+    }
+
+    #[test]
+    fn a_follower_says_what_is_said_when_all_is_written() {
+        let (file, log, whole) = written();
+        let digest = followed(&file, &log).unwrap();
+        assert_eq!(digest, log.read_back(&file).unwrap());
+        let message = |file: &File| {
+            let error = followed(file, &log).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                log.read_back(file).unwrap_err().to_string()
+            );
+            error.to_string()
+        };
+        // The first difference is told, if the file is as long as it should be.
+        for at in [900_000, 5] {
+            file.write_all_at(&[whole[at] ^ 0x20], at as u64).unwrap();
+        }
+        assert!(message(&file).contains("bytes 1 to 700002 differ"));
+        file.set_len(100).unwrap();
+        assert!(message(&file).contains("the file has 100 bytes, but 1000014 were"));
     }
 
     #[test]

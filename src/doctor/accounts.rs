@@ -1,8 +1,10 @@
 //! Who can log in: `/etc/passwd`, `/etc/shadow` (`shadow(5)`), `authorized_keys` (`sshd(8)`).
 
+use super::passwords::TriedPasswords;
 use super::{Finding, System, codes};
 use crate::tree::Node;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
 
 /// Shells with which nobody logs in.
 const NO_LOGIN: [&str; 4] = ["nologin", "false", "sync", "true"];
@@ -30,7 +32,7 @@ pub(super) fn examine(system: &System<'_>) -> Vec<Finding> {
         let name = &account.name;
         match account.password.as_str() {
             "" => empty.push(place(format!("{name} has no password"))),
-            password if password.starts_with(['!', '*']) || password == "x" => {}
+            password if is_locked(password) => {}
             password if tried.len() == TRIED && !tried.contains_key(password) => {
                 let text = format!("{name} has a password, which was not held against common ones");
                 shared.push(place(text));
@@ -38,7 +40,7 @@ pub(super) fn examine(system: &System<'_>) -> Vec<Finding> {
             password => {
                 let try_it = || match system.tried {
                     Some(tried) => tried.known(name, password),
-                    None => super::passwords::known(name, password),
+                    None => TriedPasswords::default().known(name, password),
                 };
                 match tried.entry(password).or_insert_with(try_it) {
                     Some(known) => {
@@ -76,6 +78,23 @@ pub(super) fn examine(system: &System<'_>) -> Vec<Finding> {
         keys(system, &accounts),
     );
     out
+}
+
+/// Whether nobody can log in with this password.
+fn is_locked(encrypted: &str) -> bool {
+    encrypted.starts_with(['!', '*']) || encrypted == "x"
+}
+
+/// Begins with the passwords that [`examine`] would try, until `stop` is set.
+pub(super) fn begin(system: &System<'_>, tried: &TriedPasswords, stop: &AtomicBool) {
+    let accounts = accounts(system);
+    let mut begun = BTreeSet::new();
+    for Account { name, password, .. } in &accounts {
+        let is_tried = !password.is_empty() && !is_locked(password);
+        if is_tried && begun.len() < TRIED && begun.insert(password) {
+            tried.begin(name, password, stop);
+        }
+    }
 }
 
 /// The accounts with a shell to log in with.

@@ -33,6 +33,7 @@ use crate::tree::Tree;
 use crate::verify::Severity;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 
 /// The size limit of text files that are read (bytes).
 const TEXT_LIMIT: u64 = 4 << 20;
@@ -52,7 +53,7 @@ pub struct System<'a> {
     pub accepted: &'a AcceptedFiles,
     /// What brought the files that the golden image does not have: reasons by path on the device.
     pub origins: BTreeMap<String, String>,
-    /// Passwords that were tried for other systems.
+    /// Passwords that were tried for other systems, or for this one before.
     pub tried: Option<&'a TriedPasswords>,
     /// Files that could not be read, each with the reason.
     unread: RefCell<BTreeMap<String, String>>,
@@ -144,6 +145,12 @@ pub fn system(system: &System<'_>) -> Vec<Finding> {
     out.extend(power_cuts::examine(system));
     out.extend(system.unread());
     sorted(out)
+}
+
+/// Begins with what takes longest of [`system`] and needs nothing that edits add: passwords are
+/// tried until all were, or `stop` is set. What is left is done when a system asks for it.
+pub fn begin(system: &System<'_>, tried: &TriedPasswords, stop: &AtomicBool) {
+    accounts::begin(system, tried, stop);
 }
 
 /// As [`system`], and with what a golden image alone can show: secrets in any of its files, what

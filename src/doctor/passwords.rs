@@ -5,8 +5,8 @@ use sha_crypt::{PasswordVerifier as _, ShaCrypt};
 use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZero;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use yescrypt::Yescrypt;
 
 /// Passwords of distributions' images and of many who set up a machine.
@@ -33,10 +33,10 @@ const COMMON: [&str; 17] = [
 /// The most threads that try passwords at once: each needs 16 MiB for Debian's yescrypt.
 const THREADS: usize = 4;
 
-/// What is known of encrypted passwords, for several systems that have the same ones: by account
-/// and encrypted password.
+/// What is known of encrypted passwords, for several systems that have the same ones, or while one
+/// of them is edited: by account and encrypted password.
 #[derive(Default)]
-pub struct TriedPasswords(Mutex<HashMap<(String, String), Option<String>>>);
+pub struct TriedPasswords(Mutex<HashMap<(String, String), Arc<Trial>>>);
 
 /// Without the passwords.
 impl fmt::Debug for TriedPasswords {
@@ -46,47 +46,91 @@ impl fmt::Debug for TriedPasswords {
 }
 
 impl TriedPasswords {
-    /// As [`known`], which is called once for each account and password.
+    /// The password of the account `name` if it is one that everyone knows; `None` also for methods
+    /// of encryption that are not known here. Each word is tried once for each account and
+    /// password.
     pub(super) fn known(&self, name: &str, encrypted: &str) -> Option<String> {
-        // Locked until all words were tried: others that need the same wait for it.
-        let mut tried = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = tried.entry((name.to_owned(), encrypted.to_owned()));
-        entry.or_insert_with(|| known(name, encrypted)).clone()
+        let trial = self.trial(name, encrypted);
+        trial
+            .outcome(&|word| matches(word, encrypted))
+            .map(str::to_owned)
+    }
+
+    /// Tries words for the password with this thread until all were tried, or `stop` is set.
+    /// Whoever needs to know tries the rest.
+    pub(super) fn begin(&self, name: &str, encrypted: &str, stop: &AtomicBool) {
+        let trial = self.trial(name, encrypted);
+        trial.work(&|word| matches(word, encrypted), stop);
+    }
+
+    fn trial(&self, name: &str, encrypted: &str) -> Arc<Trial> {
+        let mut trials = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = trials.entry((name.to_owned(), encrypted.to_owned()));
+        Arc::clone(entry.or_insert_with(|| Arc::new(Trial::new(candidates(name)))))
     }
 }
 
-/// The password of the account `name` if it is one that everyone knows; `None` also for methods of
-/// encryption that are not known here.
-pub(super) fn known(name: &str, encrypted: &str) -> Option<String> {
-    let mut candidates = vec![name];
-    candidates.extend(COMMON.into_iter().filter(|word| *word != name));
-    let found = first(&candidates, &|word| matches(word, encrypted));
-    found.map(str::to_owned)
+/// The words that are tried for an account.
+fn candidates(name: &str) -> Vec<String> {
+    let common = COMMON.into_iter().filter(|word| *word != name);
+    [name]
+        .into_iter()
+        .chain(common)
+        .map(str::to_owned)
+        .collect()
 }
 
-/// The first of `words` that `fits`. Several are tried at once, since each takes a twentieth of a
-/// second or more.
-fn first<'w>(words: &[&'w str], fits: &(dyn Fn(&str) -> bool + Sync)) -> Option<&'w str> {
-    let (next, found) = (AtomicUsize::new(0), AtomicUsize::new(usize::MAX));
-    let work = || {
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
+/// Words that are tried by as many threads as come, since each takes a twentieth of a second or
+/// more.
+struct Trial {
+    words: Vec<String>,
+    /// The next word to try.
+    next: AtomicUsize,
+    /// The first word that was found to fit.
+    found: AtomicUsize,
+    /// Locked for reading while a word is tried.
+    busy: RwLock<()>,
+}
+
+impl Trial {
+    fn new(words: Vec<String>) -> Self {
+        Self {
+            words,
+            next: AtomicUsize::new(0),
+            found: AtomicUsize::new(usize::MAX),
+            busy: RwLock::default(),
+        }
+    }
+
+    /// Tries words until all were, or `stop` is set.
+    fn work(&self, fits: &(dyn Fn(&str) -> bool + Sync), stop: &AtomicBool) {
+        let _busy = self.busy.read().unwrap_or_else(PoisonError::into_inner);
+        while !stop.load(Ordering::Relaxed) {
+            let at = self.next.fetch_add(1, Ordering::Relaxed);
             // Those before a word that fits are tried by other threads.
-            let word = words.get(at).filter(|_| at < found.load(Ordering::Relaxed));
-            match word {
-                Some(word) if fits(word) => _ = found.fetch_min(at, Ordering::Relaxed),
+            let word = self.words.get(at);
+            match word.filter(|_| at < self.found.load(Ordering::Relaxed)) {
+                Some(word) if fits(word) => _ = self.found.fetch_min(at, Ordering::Relaxed),
                 Some(_) => {}
                 None => return,
             }
         }
-    };
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    std::thread::scope(|scope| {
-        for _ in 0..cores.min(THREADS) {
-            scope.spawn(work);
-        }
-    });
-    words.get(found.into_inner()).copied()
+    }
+
+    /// The first word that `fits`, once all were tried: those that are left by several threads.
+    fn outcome(&self, fits: &(dyn Fn(&str) -> bool + Sync)) -> Option<&str> {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let never = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..cores.min(THREADS) {
+                scope.spawn(|| self.work(fits, &never));
+            }
+        });
+        // Others may be at their last word.
+        drop(self.busy.write());
+        let found = self.found.load(Ordering::Relaxed);
+        self.words.get(found).map(String::as_str)
+    }
 }
 
 /// The most rounds of SHA-crypt that are tried: more would take too long.
@@ -131,9 +175,13 @@ fn matches(word: &str, encrypted: &str) -> bool {
 mod tests {
     use super::*;
 
+    /// A trial of these words.
+    fn trial(words: [&str; 6]) -> Trial {
+        Trial::new(words.map(str::to_owned).to_vec())
+    }
+
     #[test]
     fn the_first_word_that_fits_is_found_whichever_is_done_first() {
-        let words = ["a", "b", "c", "d", "e", "f"];
         let slow = |fitting: &'static [&str]| {
             move |word: &str| {
                 // Early words take longest.
@@ -142,9 +190,56 @@ mod tests {
                 fitting.contains(&word)
             }
         };
-        assert_eq!(first(&words, &slow(&["b", "c", "f"])), Some("b"));
-        assert_eq!(first(&words, &slow(&["f"])), Some("f"));
-        assert_eq!(first(&words, &slow(&[])), None);
+        let first = |fitting| {
+            let trial = trial(["a", "b", "c", "d", "e", "f"]);
+            trial.outcome(&slow(fitting)).map(str::to_owned)
+        };
+        assert_eq!(first(&["b", "c", "f"]).as_deref(), Some("b"));
+        assert_eq!(first(&["f"]).as_deref(), Some("f"));
+        assert_eq!(first(&[]), None);
+    }
+
+    #[test]
+    fn a_trial_that_was_begun_is_finished_and_no_word_is_tried_twice() {
+        let trial = trial(["a", "b", "c", "d", "e", "f"]);
+        let (tried, stop) = (Mutex::new(Vec::new()), AtomicBool::new(false));
+        let fits = |word: &str| {
+            let mut tried = tried.lock().unwrap();
+            tried.push(word.to_owned());
+            stop.store(tried.len() == 2, Ordering::Relaxed);
+            word == "b" || word == "d"
+        };
+        trial.work(&fits, &stop);
+        assert_eq!(*tried.lock().unwrap(), ["a", "b"]);
+        assert_eq!(trial.outcome(&fits), Some("b"));
+        assert_eq!(*tried.lock().unwrap(), ["a", "b"]);
+    }
+
+    #[test]
+    fn the_outcome_waits_for_words_that_others_try() {
+        let trial = trial(["a", "b", "c", "d", "e", "f"]);
+        let stop = AtomicBool::new(false);
+        let (begun, go) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let fits = |word: &str| {
+                    stop.store(true, Ordering::Relaxed);
+                    begun.wait();
+                    go.wait();
+                    word == "a"
+                };
+                trial.work(&fits, &stop);
+            });
+            begun.wait();
+            // All others are tried meanwhile.
+            let found = trial.outcome(&|word| {
+                if word == "f" {
+                    go.wait();
+                }
+                false
+            });
+            assert_eq!(found, Some("a"));
+        });
     }
 
     #[test]
@@ -173,7 +268,8 @@ mod tests {
             ("demo", "$1$kBnWcO.E$djxB128U7dMkrltJHPf6d1", Some("fai")),
         ];
         for (name, encrypted, expected) in cases {
-            assert_eq!(known(name, encrypted).as_deref(), expected, "{encrypted}");
+            let known = TriedPasswords::default().known(name, encrypted);
+            assert_eq!(known.as_deref(), expected, "{encrypted}");
         }
     }
 
@@ -184,9 +280,9 @@ mod tests {
         let tried = TriedPasswords::default();
         assert_eq!(tried.known("pi", encrypted).as_deref(), Some("pi"));
         // It is not tried again.
-        let key = ("pi".to_owned(), encrypted.to_owned());
-        tried.0.lock().unwrap().insert(key, None);
-        assert_eq!(tried.known("pi", encrypted), None);
+        let trial = tried.trial("pi", encrypted);
+        let outcome = trial.outcome(&|_| panic!("a word is tried again"));
+        assert_eq!(outcome, Some("pi"));
         assert_eq!(tried.known("root", encrypted).as_deref(), Some("pi"));
     }
 
@@ -200,7 +296,8 @@ mod tests {
             "x",
             "",
         ] {
-            assert_eq!(known("root", encrypted), None, "{encrypted}");
+            let known = TriedPasswords::default().known("root", encrypted);
+            assert_eq!(known, None, "{encrypted}");
         }
     }
 }

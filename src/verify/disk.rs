@@ -4,20 +4,20 @@ use super::finding::{Location, Log};
 use super::probe::{is_ext, is_fat, is_journal};
 use super::request::Request;
 use super::{ext4, fat, slots};
-use crate::fs::ext4::read::{Filesystem, Info};
+use crate::fs::ext4::read::{Error as ReadError, Filesystem, Info};
 use crate::golden::facts;
 use crate::image::table::{PartitionTable, types};
+use crate::side_by_side::joined;
 use crate::stream::{Slice, Source};
 use crate::tree::Tree;
 use crate::units::MIB;
 use serde_json::{Map, Value};
-use std::rc::Rc;
 use std::sync::Arc;
 
 /// A filesystem on a partition.
 pub(super) struct PartitionFiles {
     /// Its files; partitions with identical filesystems share them.
-    pub(super) tree: Rc<Tree>,
+    pub(super) tree: Arc<Tree>,
     /// Bytes of the filesystem.
     pub(super) size: u64,
     /// Its UUID or volume ID in lower case, as `/etc/fstab` names it.
@@ -322,7 +322,7 @@ fn identical_filesystem(
             (
                 other.number,
                 PartitionFiles {
-                    tree: Rc::clone(&files.tree),
+                    tree: Arc::clone(&files.tree),
                     size: files.size,
                     uuid,
                     label,
@@ -334,41 +334,54 @@ fn identical_filesystem(
     })
 }
 
-/// Checks and reads an ext filesystem. That it cannot be read is a finding unless there is one.
+/// Checks and reads an ext filesystem, both at once. That it cannot be read is a finding unless
+/// there is one.
 fn ext_files(source: &Source, number: u32, log: &mut Log) -> Option<PartitionFiles> {
     let before = log.errors();
-    ext4::check(&**source, Some(number), log);
-    let mut unread = Log::default();
-    let reading = if log.errors() == before {
-        log
+    let files = std::thread::scope(|scope| {
+        let files = scope.spawn(|| read_ext(source));
+        ext4::check(&**source, Some(number), log);
+        joined(files)
+    });
+    if log.errors() == before {
+        readable(files, number, log)
     } else {
-        &mut unread
-    };
-    read_ext_files(source, number, reading)
+        files.ok()
+    }
 }
 
 /// Reads an ext filesystem.
 fn read_ext_files(source: &Source, number: u32, log: &mut Log) -> Option<PartitionFiles> {
-    let filesystem =
-        Filesystem::open(Arc::clone(source)).and_then(|fs| Ok((fs.info(), fs.tree()?)));
-    match filesystem {
-        Ok((info, tree)) => Some(PartitionFiles {
-            tree: Rc::new(tree),
-            size: info.blocks.saturating_mul(info.block_size),
-            uuid: info.uuid.to_string(),
-            label: String::from_utf8_lossy(&info.label).into_owned(),
-            is_fat: false,
-            ext: Some(info),
-        }),
-        Err(e) => {
-            log.error(
-                "ext4-files",
-                Location::partition(number),
-                format!("its files cannot be read: {e}"),
-            );
-            None
-        }
-    }
+    readable(read_ext(source), number, log)
+}
+
+/// The files, if they could be read; otherwise that is a finding.
+fn readable(
+    files: Result<PartitionFiles, ReadError>,
+    number: u32,
+    log: &mut Log,
+) -> Option<PartitionFiles> {
+    let unread = |error| {
+        log.error(
+            "ext4-files",
+            Location::partition(number),
+            format!("its files cannot be read: {error}"),
+        );
+    };
+    files.map_err(unread).ok()
+}
+
+fn read_ext(source: &Source) -> Result<PartitionFiles, ReadError> {
+    let filesystem = Filesystem::open(Arc::clone(source))?;
+    let (info, tree) = (filesystem.info(), filesystem.tree()?);
+    Ok(PartitionFiles {
+        tree: Arc::new(tree),
+        size: info.blocks.saturating_mul(info.block_size),
+        uuid: info.uuid.to_string(),
+        label: String::from_utf8_lossy(&info.label).into_owned(),
+        is_fat: false,
+        ext: Some(info),
+    })
 }
 
 /// Checks and reads a FAT filesystem.
@@ -378,7 +391,7 @@ fn fat_files(source: &Source, number: u32, log: &mut Log) -> Option<PartitionFil
     fat::check(&**source, Some(number), log);
     match crate::fs::fat::read(Arc::clone(source)) {
         Ok((tree, info)) => Some(PartitionFiles {
-            tree: Rc::new(tree),
+            tree: Arc::new(tree),
             size: info.size,
             uuid: format!(
                 "{:04x}-{:04x}",

@@ -263,6 +263,18 @@ impl Log {
         self.add(Severity::Error, code, place, text);
     }
 
+    /// Adds all that another log has: its groups come after those that were begun here.
+    pub(super) fn append(&mut self, other: Self) {
+        let begun = self.groups.len();
+        self.findings.extend(other.findings);
+        self.groups.extend(other.groups);
+        for ((group, code), count) in other.seen {
+            let seen = self.seen.entry((group.saturating_add(begun), code));
+            let seen = seen.or_default();
+            *seen = seen.saturating_add(count);
+        }
+    }
+
     /// How many errors there are so far.
     pub(super) fn errors(&self) -> usize {
         self.findings
@@ -330,6 +342,32 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_that_is_appended_is_as_if_it_had_been_written_there() {
+        let part = |log: &mut Log, name: &str| {
+            log.group(name);
+            log.passed(2);
+            for inode in 0..25 {
+                log.error("a-code", Location::partition(1).inode(inode), name);
+            }
+            log.add(Severity::Warning, "b-code", Location::whole(), "by the way");
+        };
+        let mut whole = Log::default();
+        for name in ["one", "two", "three"] {
+            part(&mut whole, name);
+        }
+        let (mut first, mut others) = (Log::default(), Log::default());
+        part(&mut first, "one");
+        for name in ["two", "three"] {
+            part(&mut others, name);
+        }
+        first.append(others);
+        let (whole, first) = (whole.finish(), first.finish());
+        assert_eq!(first.findings, whole.findings);
+        assert_eq!(first.groups, whole.groups);
+        assert_eq!((first.omitted, whole.omitted), (15, 15));
+    }
 
     #[test]
     fn many_alike_are_counted_and_the_worst_come_first() {

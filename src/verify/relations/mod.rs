@@ -32,6 +32,7 @@ use super::request::{PendingReport, Request};
 use super::slots;
 
 use crate::artifact::Offer;
+use crate::side_by_side::joined;
 use crate::tree::Tree;
 
 pub(super) use artifact::examine;
@@ -71,11 +72,26 @@ pub(super) fn check(
     (own.into_iter().collect(), None)
 }
 
-/// Checks the files of the system.
+/// Checks the files of the system: private keys, for which all of them are read, next to all else.
 fn check_files(disk: &Disk, roles: &Roles, request: &Request<'_>, log: &mut Log) {
     trust::client_files(disk, roles, log);
-    log.group("private keys");
-    trust::private_keys(disk, roles, request, log);
+    let mut system = Log::default();
+    let keys = std::thread::scope(|scope| {
+        let keys = scope.spawn(|| {
+            let mut log = Log::default();
+            log.group("private keys");
+            trust::private_keys(disk, roles, request, &mut log);
+            log
+        });
+        check_system(disk, roles, &mut system);
+        joined(keys)
+    });
+    log.append(keys);
+    log.append(system);
+}
+
+/// Checks what the files of the system say about it.
+fn check_system(disk: &Disk, roles: &Roles, log: &mut Log) {
     log.group("identity");
     identity::check(disk, roles, log);
     log.group("mounts");

@@ -8,7 +8,7 @@ use super::boot_partition::BootPartition;
 use super::kernels::{self, KernelPair};
 use crate::stream::ReadAt as _;
 use crate::tree::Tree;
-use std::rc::Rc;
+use std::sync::Arc;
 
 const PATH: &str = "/boot/mender-slot.env";
 /// The number of bytes of it that the script reads.
@@ -29,7 +29,7 @@ pub(super) fn check(
     let a_loads = slot(&a.tree, roles.a, boot, log);
     let b_loads = match disk.files(roles.b) {
         None => false,
-        Some(b) if Rc::ptr_eq(&a.tree, &b.tree) => a_loads,
+        Some(b) if Arc::ptr_eq(&a.tree, &b.tree) => a_loads,
         Some(b) => slot(&b.tree, roles.b, boot, log),
     };
     [a_loads, b_loads]

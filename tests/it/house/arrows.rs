@@ -124,7 +124,7 @@ const MAP: &[(&str, &str)] = &[
     ),
     (
         "convert",
-        "artifact bytes compress digest doctor dpkg edit fs/ext4 fs/fat golden image/output image/source image/table input_file keyfile plan platform problem report sbom stamp stream tree units verify",
+        "artifact bytes compress digest doctor dpkg edit fs/ext4 fs/fat golden image/output image/source image/table input_file keyfile plan platform problem report sbom side_by_side stamp stream tree units verify",
     ),
     (
         "flash",
