@@ -12,7 +12,7 @@ use crate::input_file;
 use crate::nearest::nearest_file;
 use crate::plan::host::HostFiles;
 use crate::plan::{self, PlanRequest, file_layout};
-use crate::problem::{Problem, Usage};
+use crate::problem::{Problem, Problems, Usage};
 use crate::report::Report;
 use crate::repository::default_cache_dir;
 use crate::tree::host::Modes;
@@ -133,7 +133,10 @@ impl ContentArgs {
             threads: u32::try_from(processors()).unwrap_or(u32::MAX),
         };
         volume::open(file, &options).map_err(|error| match whole_file(file) {
-            Some(hint) => Problem::new(format!("{error:#}")).hint(hint).into(),
+            Some(hint) => {
+                let found = message::problems(&error).into_iter();
+                Problems(found.map(|one| one.hint(&*hint)).collect()).into()
+            }
             None => error,
         })
     }

@@ -52,8 +52,9 @@ pub(super) fn report(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         return match error.print() {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                let problem = Problem::new(not_printed(error).to_string());
-                annotate::show(Severity::Error, "", &problem);
+                for problem in message::problems(&not_printed(error).into()) {
+                    annotate::show(Severity::Error, "", &problem);
+                }
                 ExitCode::FAILURE
             }
             _ => ExitCode::SUCCESS,

@@ -230,7 +230,7 @@ fn diff(prepared: &Prepared, root: &Tree, boot: Option<&Tree>) -> anyhow::Result
 /// The update client and the bundle that it belongs to.
 fn client(version: Option<&str>) -> String {
     let Some(version) = version else {
-        return "none that a package tells of".to_owned();
+        return "not from a package".to_owned();
     };
     let bundle = version.parse().ok().and_then(bundle::of_client);
     match bundle {

@@ -239,15 +239,13 @@ impl Outputs {
 
 /// Why results cannot be written to `dir`, which may not exist yet. Nothing is written.
 pub(super) fn refused(dir: &Path) -> Option<Problem> {
-    use rustix::fs::{Access, AtFlags, CWD, accessat};
     let there = dir.ancestors().find(|one| one.symlink_metadata().is_ok());
     let there = there.unwrap_or(Path::new("."));
     if !there.is_dir() {
         return Some(unusable(dir, &io::ErrorKind::NotADirectory.into()));
     }
-    let needed = Access::WRITE_OK | Access::EXEC_OK;
-    let denied = accessat(CWD, there, needed, AtFlags::EACCESS).err()?;
-    Some(unusable(dir, &denied.into()))
+    let denied = super::space::may_write(there).err()?;
+    Some(unusable(dir, &denied))
 }
 
 fn unusable(dir: &Path, error: &io::Error) -> Problem {

@@ -69,6 +69,13 @@ impl Copies {
     }
 }
 
+/// Fails if this user cannot make files in the directory `dir`.
+pub(super) fn may_write(dir: &Path) -> io::Result<()> {
+    use rustix::fs::{Access, AtFlags, CWD, accessat};
+    let needed = Access::WRITE_OK | Access::EXEC_OK;
+    Ok(accessat(CWD, dir, needed, AtFlags::EACCESS)?)
+}
+
 /// Room on a filesystem.
 struct Room {
     /// Bytes that this user can still write.
