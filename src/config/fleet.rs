@@ -259,16 +259,14 @@ impl Reading<'_> {
         }
         problems.check()?;
         if targets.is_empty() {
-            let location = &self.node.location;
-            let (why, hint) = match AXES.iter().all(|axis| self.list(axis).is_empty()) {
-                true => ("", "add [[board]] or [[target]] tables"),
-                false => (
-                    ": each combination is excluded",
-                    "take an [[exclude]] table out, or add [[target]] tables",
-                ),
+            let message = format!("{}: the fleet has no targets", self.node.location);
+            let excluded = format!("{message}: each combination is excluded");
+            let problem = match AXES.iter().all(|axis| self.list(axis).is_empty()) {
+                true => Problem::new(message).hint("add [[board]] or [[target]] tables"),
+                false => Problem::new(excluded)
+                    .hint("take an [[exclude]] table out, or add [[target]] tables"),
             };
-            let message = format!("{location}: the fleet has no targets{why}");
-            return Err(Problem::new(message).hint(hint).into());
+            return Err(problem.into());
         }
         Ok(targets)
     }

@@ -613,8 +613,7 @@ mod tests {
             error.unwrap_err()
         };
         let page = "\n<!DOCTYPE HTML><html>log in</html>";
-        let own = u64::try_from(page.len()).unwrap();
-        for size in [own, 1000] {
+        for size in [crate::units::len_u64(page.len()), 1000] {
             let error = fetched(page, size);
             assert!(matches!(error, FetchProblem::WebPage(_)), "{error}");
         }
@@ -641,11 +640,9 @@ mod tests {
         let mut fetch = Fetch::new(&cache, &download, &LocalFiles, &report);
         assert!(fetch.run().unwrap());
         let notes = locked(&report.1);
-        let expected = "waiting for another process, which downloads it";
-        assert!(
-            matches!(&notes[..], [one] if one.ends_with(expected)),
-            "{notes:?}"
-        );
+        let waiting = "waiting for another process, which downloads it";
+        let told: Vec<bool> = notes.iter().map(|one| one.ends_with(waiting)).collect();
+        assert_eq!(told, [true], "{notes:?}");
         // Without one, nobody waits.
         assert!(
             !Fetch::new(&cache, &download, &LocalFiles, &Silent)
