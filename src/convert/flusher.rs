@@ -10,8 +10,7 @@ use std::thread::{Scope, ScopedJoinHandle};
 /// Bytes after which files are flushed once more.
 const EACH: u64 = 64 << 20;
 
-/// Flushes files, each time in a thread of its own. When one ends, the allocator gives back what
-/// was freed before (`docs/decisions/0010-allocator.md`).
+/// Flushes files, each time in a thread of its own.
 pub(crate) struct Flusher<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
     files: [Option<&'scope Pending>; 2],
