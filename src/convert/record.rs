@@ -306,15 +306,17 @@ impl DiskRecord {
         } = prepared;
         let family = &plan.family;
         let partitions =
-            Role::ALL
-                .into_iter()
+            family
+                .set
+                .roles()
+                .iter()
                 .zip(layout.extents.partitions())
                 .map(|(role, extent)| PartitionRecord {
-                    number: role.number(),
+                    number: family.number(*role),
                     role: role.name(),
                     start: extent.start,
                     size: extent.len,
-                    partuuid: family.partuuid(role),
+                    partuuid: family.partuuid(*role),
                 });
         Self {
             table: family.scheme.name().to_owned(),

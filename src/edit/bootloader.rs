@@ -5,7 +5,7 @@ use crate::boot::{self, Integration};
 use crate::golden::Golden;
 use crate::plan::Plan;
 use crate::plan::boot::Environment;
-use crate::plan::family::Role;
+use crate::plan::family::{BOOT_LINK, Role};
 use crate::platform::{Architecture, Bootloader};
 use crate::problem::{Problem, Problems};
 
@@ -33,7 +33,8 @@ fn integration<'p>(
     arch: Architecture,
     partuuids: [&'p str; 2],
 ) -> Integration<'p> {
-    let roots = [Role::RootA.number(), Role::RootB.number()];
+    let family = &plan.family;
+    let roots = [Role::RootA, Role::RootB].map(|role| family.number(role));
     let boot_mount = plan.boot.mount.as_str();
     let more_arguments = plan.boot.kernel_arguments.as_str();
     let golden_boot = golden.boot.as_ref().map(|boot| boot.partition.number);
@@ -53,6 +54,15 @@ fn integration<'p>(
             arch,
             more_arguments,
             golden_boot,
+            partitions: plan.boot.per_slot.as_ref().map(|_| {
+                let boots = [Role::Boot, Role::BootB];
+                boot::tryboot::BootPartitions {
+                    numbers: boots.map(|role| family.number(role)),
+                    partuuids: boots.map(|role| family.partuuid(role)),
+                    autoboot: family.partuuid(Role::Autoboot),
+                    link: BOOT_LINK,
+                }
+            }),
             models: &plan.boot.pi_models,
         }),
         Bootloader::UBoot | Bootloader::UBootOnRaspberryPi => {

@@ -30,6 +30,7 @@ pub mod raw;
 pub mod sanitize;
 pub mod settings;
 mod system;
+mod tryboot;
 pub mod trust;
 
 #[cfg(test)]
@@ -50,7 +51,7 @@ use boot::BootPlan;
 use client::ClientPlan;
 use conditions::ImageFacts;
 use edits::FileEdits;
-use family::{Family, Naming};
+use family::{Family, Naming, Role};
 use filesystems::{DataPlan, RootPlan};
 use hooks::Hook;
 use host::HostFiles;
@@ -211,6 +212,7 @@ impl Plan {
         let signer = keep.one(artifact::signer(config));
         let meta = keep.one(artifact::meta(config, &release, &device_types, &stamp));
         let boot = keep.all(BootPlan::new(config, golden, &stamp));
+        keep.all(tryboot::check(config, golden, family.scheme));
         let client = keep.all(ClientPlan::new(config));
         let packages = keep.all(PackagePlan::new(config, golden, host));
         let output = keep.all(OutputPlan::new(config, golden));
@@ -456,7 +458,8 @@ fn family(
         config::Device::PartUuid => Naming::Partuuid,
         config::Device::Disk(disk) => Naming::Device(disk.clone()),
     };
-    let mut family = Family::derive(stamp, scheme, naming);
+    let set = boot::partition_set(config, golden);
+    let mut family = Family::derive(stamp, scheme, naming, set);
     match (config.storage.disk_id, scheme) {
         (Some(config::DiskId::Gpt(id)), TableKind::Gpt) => family.disk_guid = id,
         (Some(config::DiskId::Mbr(id)), TableKind::Mbr) => family.disk_id = id,
@@ -469,11 +472,18 @@ fn family(
         (None, _) => {}
     }
     let ids = &config.storage.ids;
-    let configured = [ids.boot, ids.root_a, ids.root_b, ids.data];
-    for (guid, configured) in family.guids.iter_mut().zip(configured) {
-        *guid = configured.unwrap_or(*guid);
+    let configured = |role: Role| match role {
+        Role::Boot => ids.boot,
+        Role::RootA => ids.root_a,
+        Role::RootB => ids.root_b,
+        Role::Data => ids.data,
+        Role::Autoboot | Role::BootB => None,
+    };
+    for (guid, role) in family.guids.iter_mut().zip(set.roles()) {
+        *guid = configured(*role).unwrap_or(*guid);
     }
-    if scheme == TableKind::Mbr && configured.iter().any(Option::is_some) {
+    let mut roles = set.roles().iter();
+    if scheme == TableKind::Mbr && roles.any(|role| configured(*role).is_some()) {
         notes.push("storage.ids has no effect: an MBR has no partition IDs".to_owned());
     }
     Ok(family)
