@@ -255,7 +255,8 @@ fn disk(context: &CheckContext<'_>, disk: &Source) -> Result<()> {
     let part = |extent: crate::plan::layout::Extent| -> Source {
         Arc::new(Slice::new(Arc::clone(disk), extent.start, extent.len))
     };
-    let (boot, _) = fat::read(part(layout.partition(Role::Boot))).context("reading the boot filesystem")?;
+    let (boot, _) =
+        fat::read(part(layout.partition(Role::Boot))).context("reading the boot filesystem")?;
     if boot.root.entries.len() != prepared.edited.trees.boot.root.entries.len() {
         return Err(Problem::new("the boot filesystem does not contain the planned files").into());
     }

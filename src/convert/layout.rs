@@ -2,9 +2,8 @@
 
 use super::Prepared;
 use crate::artifact::{ArtifactFinding, Demands, Draft, TOO_LARGE, unreadable};
-use crate::boot::tryboot;
 use crate::bytes::is_zero;
-use crate::edit::Edited;
+use crate::edit::{self, Edited};
 use crate::fs::{ext4, fat};
 use crate::golden::disk::GoldenDisk;
 use crate::golden::{Golden, facts};
@@ -239,7 +238,7 @@ fn partition_table(plan: &Plan, extents: &Layout) -> PartitionTable {
         .zip(family.guids.iter().copied())
     {
         let kind = match (family.scheme, role) {
-            // As the maker of the board does it. A system mounts one EFI system partition by itself.
+            // As the maker of the board does it; systemd mounts an EFI system partition.
             (TableKind::Gpt, role) if role.is_boot() && per_slot => table::types::GPT_BASIC_DATA,
             (TableKind::Gpt, Role::Boot) => table::types::GPT_ESP,
             (TableKind::Gpt, _) => table::types::GPT_LINUX,
@@ -459,17 +458,8 @@ impl Prepared {
         let Some(per_slot) = &plan.boot.per_slot else {
             return Ok(vec![boot]);
         };
-        let family = &plan.family;
-        let numbers = |roles: [Role; 2]| roles.map(|role| family.number(role));
-        let slots = [Role::RootA, Role::RootB];
-        let second = tryboot::second_partition(
-            first,
-            numbers(slots),
-            slots.map(|role| family.partuuid(role)),
-        )
-        .context("making the boot files of the second slot")?;
-        let time = plan.stamp.time;
-        let autoboot = tryboot::autoboot_partition(numbers([Role::Boot, Role::BootB]), time)?;
+        let others = edit::other_boot_partitions(plan, first);
+        let (autoboot, second) = others.context("making the boot files of the second slot")?;
         Ok(vec![
             image(&autoboot, Role::Autoboot, &per_slot.autoboot)?,
             boot,

@@ -305,19 +305,18 @@ impl DiskRecord {
             ..
         } = prepared;
         let family = &plan.family;
-        let partitions =
-            family
-                .set
-                .roles()
-                .iter()
-                .zip(layout.extents.partitions())
-                .map(|(role, extent)| PartitionRecord {
-                    number: family.number(*role),
-                    role: role.name(),
-                    start: extent.start,
-                    size: extent.len,
-                    partuuid: family.partuuid(*role),
-                });
+        let partitions = family
+            .set
+            .roles()
+            .iter()
+            .zip(layout.extents.partitions())
+            .map(|(role, extent)| PartitionRecord {
+                number: family.number(*role),
+                role: role.name(),
+                start: extent.start,
+                size: extent.len,
+                partuuid: family.partuuid(*role),
+            });
         Self {
             table: family.scheme.name().to_owned(),
             size: layout.extents.total,

@@ -8,6 +8,8 @@ use crate::plan::boot::Environment;
 use crate::plan::family::{BOOT_LINK, Role};
 use crate::platform::{Architecture, Bootloader};
 use crate::problem::{Problem, Problems};
+use crate::tree::Tree;
+use crate::tree::edit::EditError;
 
 /// Makes root filesystem and boot partition start and update through the boot loader; `None` when
 /// that is impossible, with the reasons among the problems.
@@ -25,6 +27,24 @@ pub(super) fn integrate(
     let integration = integration(plan, golden, architecture, partuuids);
     let result = integration.integrate(&mut work.root, &mut work.boot);
     work.keep(result)
+}
+
+/// The partition with `autoboot.txt`, and the boot partition of the second slot, which is made of the
+/// `first`; where each slot has one.
+///
+/// # Errors
+/// Files of the first one that cannot be read.
+pub fn other_boot_partitions(plan: &Plan, first: &Tree) -> Result<(Tree, Tree), EditError> {
+    let family = &plan.family;
+    let slots = [Role::RootA, Role::RootB];
+    let second = boot::tryboot::second_partition(
+        first,
+        slots.map(|role| family.number(role)),
+        slots.map(|role| family.partuuid(role)),
+    )?;
+    let boots = [Role::Boot, Role::BootB].map(|role| family.number(role));
+    let autoboot = boot::tryboot::autoboot_partition(boots, plan.stamp.time)?;
+    Ok((autoboot, second))
 }
 
 fn integration<'p>(

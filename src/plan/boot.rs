@@ -1,10 +1,10 @@
 //! The boot partition, the boot loader, and what is in front of the first partition.
 
 use super::boot_mount::boot_mount;
+use super::family::{PartitionSet, Role};
 use super::host::{file_name, read};
 use crate::config::{self, Config, OriginKind};
 use crate::fs::fat;
-use super::family::{PartitionSet, Role};
 use crate::golden::Golden;
 use crate::golden::bootloader::guess;
 use crate::platform::{Architecture, Bootloader, PiModel};

@@ -88,7 +88,9 @@ impl PartitionSet {
     #[must_use]
     pub fn number(self, role: Role) -> u32 {
         let mut numbered = (1..).zip(self.roles());
-        numbered.find(|(_, one)| **one == role).map_or(0, |(at, _)| at)
+        numbered
+            .find(|(_, one)| **one == role)
+            .map_or(0, |(at, _)| at)
     }
 
     /// The role of the partition with a number.
@@ -204,7 +206,12 @@ mod tests {
             time: crate::stamp::Time::default(),
             family: "board".into(),
         };
-        let gpt = Family::derive(&stamp, TableKind::Gpt, Naming::Partuuid, PartitionSet::OneBoot);
+        let gpt = Family::derive(
+            &stamp,
+            TableKind::Gpt,
+            Naming::Partuuid,
+            PartitionSet::OneBoot,
+        );
         assert_eq!(
             gpt.path(Role::RootA),
             format!("/dev/disk/by-partuuid/{}", stamp.uuid("partition root-a"))
@@ -235,8 +242,18 @@ mod tests {
         };
         let of = |set| Family::derive(&stamp, TableKind::Gpt, Naming::Partuuid, set);
         let (one, per_slot) = (of(PartitionSet::OneBoot), of(PartitionSet::BootPerSlot));
-        let numbers = [Role::Autoboot, Role::Boot, Role::BootB, Role::RootA, Role::RootB, Role::Data];
-        assert_eq!(numbers.map(|role| per_slot.number(role)), [1, 2, 3, 4, 5, 6]);
+        let numbers = [
+            Role::Autoboot,
+            Role::Boot,
+            Role::BootB,
+            Role::RootA,
+            Role::RootB,
+            Role::Data,
+        ];
+        assert_eq!(
+            numbers.map(|role| per_slot.number(role)),
+            [1, 2, 3, 4, 5, 6]
+        );
         assert_eq!(one.number(Role::BootB), 0);
         assert_eq!(per_slot.set.role(5), Some(Role::RootB));
         // A root filesystem has the same identity on both.

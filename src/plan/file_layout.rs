@@ -83,10 +83,14 @@ fn slot_a(disk: &Source) -> Result<Source> {
         .iter()
         .find(|partition| partition.name == Role::RootA.name());
     let number = PartitionSet::OneBoot.number(Role::RootA);
-    let numbered = || partitions.iter().find(|partition| partition.number == number);
-    let slot = named.or_else(numbered).ok_or_else(|| {
-        Problem::new(format!("the disk has no partition {number} with slot A"))
-    })?;
+    let numbered = || {
+        partitions
+            .iter()
+            .find(|partition| partition.number == number)
+    };
+    let slot = named
+        .or_else(numbered)
+        .ok_or_else(|| Problem::new(format!("the disk has no partition {number} with slot A")))?;
     Ok(Arc::new(Slice::new(
         Arc::clone(disk),
         slot.start.bytes(),

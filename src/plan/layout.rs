@@ -441,7 +441,10 @@ mod tests {
         assert_eq!(all.len(), 6);
         assert!(all.windows(2).all(|two| two[0].end() == two[1].start));
         assert_eq!(all[0].start, 8 * MIB);
-        assert_eq!([all[0].len, all[1].len, all[2].len], [32, 40, 40].map(|size| size * MIB));
+        assert_eq!(
+            [all[0].len, all[1].len, all[2].len],
+            [32, 40, 40].map(|size| size * MIB)
+        );
         assert_eq!(layout.boot.end(), layout.root_a.start);
         // The least disk is one on which it fits, and the next smaller one is not.
         let least = least_total(&needs);

@@ -30,8 +30,8 @@ pub mod raw;
 pub mod sanitize;
 pub mod settings;
 mod system;
-mod tryboot;
 pub mod trust;
+mod tryboot;
 
 #[cfg(test)]
 mod tests;
@@ -243,8 +243,11 @@ impl Plan {
             promises::filesystems(config, golden, host, &stamp, boot.loader)?;
         notes.extend(signer_note);
         notes.extend(output.notes());
-        notes.extend(boot::kept_u_boot(config, golden));
-        notes.extend(board_note);
+        notes.extend(
+            boot::kept_u_boot(config, golden)
+                .into_iter()
+                .chain(board_note),
+        );
         notes.extend(partitions.notes.iter().cloned());
         notes.extend(image_notes(config, golden, boot.loader).chain(promises));
         Ok(Self {

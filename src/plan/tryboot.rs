@@ -54,7 +54,9 @@ mod tests {
             .filter(|model| model.chip() < PiChip::Bcm2711)
             .map(PiModel::name)
             .collect();
-        let named = ["pi1", "cm1", "pi0", "pi0w", "pi02", "pi2", "pi3", "pi3+", "cm3", "cm3+"];
+        let named = [
+            "pi1", "cm1", "pi0", "pi0w", "pi02", "pi2", "pi3", "pi3+", "cm3", "cm3+",
+        ];
         assert_eq!(old, named);
     }
 }

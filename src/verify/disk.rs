@@ -173,17 +173,24 @@ impl Disk {
     /// `/dev/mender-boot` while they run.
     pub(super) fn boot_links(&self) -> Vec<(String, String)> {
         let files = self.parts.iter().filter_map(|part| part.files.as_ref());
-        let rules = files.filter_map(|files| read(&files.tree, "/etc/udev/rules.d/90-mender-boot.rules"));
-        let Some(text) = rules.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).next() else {
-            return Vec::new();
-        };
+        let mut roots = files.filter(|files| facts::is_root(&files.tree));
+        let rules = "/etc/udev/rules.d/90-mender-boot.rules";
+        let text = roots.next().and_then(|files| read(&files.tree, rules));
+        let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
         let matched = |line: &str, key: &str| {
             let (_, rest) = line.split_once(&format!("ENV{{{key}}}==\""))?;
             rest.split_once('"').map(|(value, _)| value.to_owned())
         };
-        let lines = text.lines().filter(|line| line.contains("SYMLINK+=\"mender-boot\""));
+        let lines = text
+            .lines()
+            .filter(|line| line.contains("SYMLINK+=\"mender-boot\""));
         lines
-            .filter_map(|line| Some((matched(line, "mender.slot")?, matched(line, "ID_PART_ENTRY_UUID")?)))
+            .filter_map(|line| {
+                Some((
+                    matched(line, "mender.slot")?,
+                    matched(line, "ID_PART_ENTRY_UUID")?,
+                ))
+            })
             .collect()
     }
 
@@ -235,7 +242,8 @@ impl Disk {
             // With autoboot.txt alone it has the firmware look elsewhere.
             let leads_away = |part: &&DiskPartition| {
                 let tree = part.files.as_ref().map(|files| &files.tree.root);
-                let has = |name: &str| tree.is_some_and(|root| root.get_ignore_case(name).is_some());
+                let has =
+                    |name: &str| tree.is_some_and(|root| root.get_ignore_case(name).is_some());
                 has("autoboot.txt") && !has("config.txt")
             };
             let mut fats = self.parts.iter().filter(is_fat);

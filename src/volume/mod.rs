@@ -375,8 +375,8 @@ fn assign(volumes: &mut [Volume], disk: &GoldenDisk) {
     }
 }
 
-/// Whether a FAT has nothing but `autoboot.txt`, by which the firmware of a Raspberry Pi starts from
-/// another one.
+/// Whether a FAT has nothing but `autoboot.txt`, by which the firmware of a Raspberry Pi starts
+/// from another one.
 fn leads_away(content: &Source) -> bool {
     fat::read(content.clone()).is_ok_and(|(tree, _)| {
         let has = |name: &str| tree.root.get_ignore_case(name).is_some();

@@ -218,7 +218,11 @@ fn install(
     notes.push(format!(
         "trials: {} sets dtparam=watchdog=on and kernel_watchdog_timeout=60, so that a \
          kernel that hangs is reset and the committed slot starts",
-        if per_slot { "[tryboot] in config.txt" } else { "tryboot.txt" }
+        if per_slot {
+            "[tryboot] in config.txt"
+        } else {
+            "tryboot.txt"
+        }
     ));
     if !found.skipped.is_empty() {
         notes.push(format!(

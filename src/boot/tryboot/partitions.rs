@@ -11,11 +11,10 @@ use super::set::{SPARE, USED, cksum};
 use crate::boot::common::TEXT_LIMIT;
 use crate::golden::facts;
 use crate::problem::Problem;
-use crate::stamp::Time;
 use crate::stream::Content;
 use crate::tree::edit::EditError;
 use crate::tree::editor::TreeEditor;
-use crate::tree::{DirEntry, LeafKind, Node, Stat, Tree, show};
+use crate::tree::{DirEntry, LeafKind, Node, Stat, Time, Tree, show};
 use std::collections::BTreeMap;
 
 /// The rule that makes the link to the running slot's boot partition: after those that find out the
@@ -86,12 +85,13 @@ pub(super) fn write_rule(
     partitions: &BootPartitions,
 ) -> Result<(), EditError> {
     let link = partitions.link.trim_start_matches("/dev/");
-    let mut text = "# The boot partition of the running slot, which /etc/fstab mounts by this name.\n\
+    let mut text =
+        "# The boot partition of the running slot, which /etc/fstab mounts by this name.\n\
                     ACTION==\"remove\", GOTO=\"mender_boot_end\"\n\
                     SUBSYSTEM!=\"block\", GOTO=\"mender_boot_end\"\n\
                     ENV{ID_PART_ENTRY_UUID}!=\"?*\", GOTO=\"mender_boot_end\"\n\
                     IMPORT{cmdline}=\"mender.slot\"\n"
-        .to_owned();
+            .to_owned();
     for (slot, id) in roots.iter().zip(&partitions.partuuids) {
         text.push_str(&format!(
             "ENV{{mender.slot}}==\"{slot}\", ENV{{ID_PART_ENTRY_UUID}}==\"{id}\", SYMLINK+=\"{link}\"\n"
@@ -136,12 +136,20 @@ pub fn second_partition(
     let [dir, other] = USED;
     let config = tree.path_ignore_case("/config.txt");
     replace(&mut tree, &config, |text| {
-        text.replacen(&format!("os_prefix={dir}/"), &format!("os_prefix={other}/"), 1)
+        text.replacen(
+            &format!("os_prefix={dir}/"),
+            &format!("os_prefix={other}/"),
+            1,
+        )
     })?;
     let [id_a, id_b] = partuuids;
     let [a, b] = roots;
     let line = |text: String| {
-        let text = text.replacen(&format!("root=PARTUUID={id_a} "), &format!("root=PARTUUID={id_b} "), 1);
+        let text = text.replacen(
+            &format!("root=PARTUUID={id_a} "),
+            &format!("root=PARTUUID={id_b} "),
+            1,
+        );
         match text.trim_end().strip_suffix(&format!(" mender.slot={a}")) {
             Some(words) => format!("{words} mender.slot={b}\n"),
             None => text,

@@ -72,7 +72,11 @@ pub(super) fn arrange(
         Some(_) => "come with each update",
         None => "shared by both slots; packages replace them as before",
     };
-    let verb = if options.partitions.is_some() { "" } else { "are " };
+    let verb = if options.partitions.is_some() {
+        ""
+    } else {
+        "are "
+    };
     notes.push(format!(
         "config.txt and cmdline.txt in {} are the device's own: updates keep them. A change of \
          cmdline.txt counts from the second start on. start*.elf, fixup*.dat and bootcode.bin \

@@ -39,8 +39,8 @@ pub(super) fn cksum(bytes: &[u8]) -> u32 {
     })
 }
 
-/// Writes the boot files of a root filesystem, and those of the `firmware`, to a directory: links to
-/// files that it has elsewhere, too.
+/// Writes the boot files of a root filesystem, and those of the `firmware`, to a directory: links
+/// to files that it has elsewhere, too.
 pub(super) fn write_root(
     root: &mut TreeEditor<'_>,
     dir: &str,

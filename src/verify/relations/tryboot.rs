@@ -5,7 +5,7 @@ use super::super::disk::{Disk, Roles, read};
 use super::super::finding::{Location, Log};
 use super::boot_partition::BootPartition;
 use super::raspberry_config::{models, named_models, settings};
-use super::{fstab, raspberry_firmware, tryboot_partitions};
+use super::{fstab, raspberry_firmware};
 use crate::stream::ReadAt as _;
 use crate::tree::{DirEntry, LeafKind, Tree};
 
@@ -29,9 +29,6 @@ pub(super) fn check(
     root: &Tree,
     log: &mut Log,
 ) {
-    if tryboot_partitions::is_ours(root) {
-        return tryboot_partitions::check(disk, roles, root, log);
-    }
     let named = named_models(root);
     raspberry_firmware::check(boot, &models(root), named.is_empty(), log);
     let first = named_slot(boot, "/config.txt", log);

@@ -149,7 +149,8 @@ fn autoboot(disk: &Disk, root: &Tree, numbers: [u32; 2], log: &mut Log) {
         );
         (Location::whole(), text)
     });
-    let Some((number, files)) = number.and_then(|number| Some((number, disk.files(number)?))) else {
+    let Some((number, files)) = number.and_then(|number| Some((number, disk.files(number)?)))
+    else {
         return;
     };
     let boot = BootPartition {
@@ -157,10 +158,17 @@ fn autoboot(disk: &Disk, root: &Tree, numbers: [u32; 2], log: &mut Log) {
         number,
     };
     let bytes = boot.read(AUTOBOOT).unwrap_or_default();
-    log.check(!bytes.is_empty() && bytes.len() <= AUTOBOOT_MAX, "tryboot-autoboot", || {
-        let text = format!("it has {} bytes; the firmware reads 1 to {AUTOBOOT_MAX}", bytes.len());
-        (boot.place(AUTOBOOT), text)
-    });
+    log.check(
+        !bytes.is_empty() && bytes.len() <= AUTOBOOT_MAX,
+        "tryboot-autoboot",
+        || {
+            let text = format!(
+                "it has {} bytes; the firmware reads 1 to {AUTOBOOT_MAX}",
+                bytes.len()
+            );
+            (boot.place(AUTOBOOT), text)
+        },
+    );
     let found = sections(&String::from_utf8_lossy(&bytes));
     let start = numbers[0].to_string();
     for (section, name, due) in [
@@ -254,7 +262,8 @@ mod tests {
 
     #[test]
     fn settings_of_sections_are_told_apart() {
-        let found = sections("tryboot_a_b=1\n[all]\nboot_partition=2\n[Tryboot]\n boot_partition = 3\n");
+        let found =
+            sections("tryboot_a_b=1\n[all]\nboot_partition=2\n[Tryboot]\n boot_partition = 3\n");
         let of = |section: &str, name: &str| {
             let key = (section.to_owned(), name.to_owned());
             found.get(&key).map(String::as_str)

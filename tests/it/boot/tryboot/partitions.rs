@@ -282,7 +282,13 @@ fn what_cannot_be_tried_on_partitions_is_refused_and_names_nothing() {
         std::fs::write(&stamp, 1_666_051_199_u32.to_be_bytes()).unwrap();
         refused(device, &world, "older than 2022-10-18");
         std::fs::write(&stamp, 1_666_051_200_u32.to_be_bytes()).unwrap();
-        go(device, &mut world.clone(), "fw_setenv", &["-s", "-"], INSTALL);
+        go(
+            device,
+            &mut world.clone(),
+            "fw_setenv",
+            &["-s", "-"],
+            INSTALL,
+        );
         std::fs::remove_file(&stamp).unwrap();
         let edited = with(&world, 0, "autoboot.txt", b"[all]\nboot_partition=2\n");
         refused(device, &edited, "as these tools write it");
@@ -309,7 +315,10 @@ fn an_update_brings_its_firmware_and_takes_over_the_files_of_the_owner() {
         assert_eq!(read("network-config"), b"of the owner");
         assert_eq!(read("slot-b0/kernel8.img"), content("kernel", 7, 0));
         let line = String::from_utf8(read("slot-b0/cmdline.txt")).unwrap();
-        assert!(line.contains(" mine ") && line.ends_with(" mender.slot=5\n"), "{line}");
+        assert!(
+            line.contains(" mine ") && line.ends_with(" mender.slot=5\n"),
+            "{line}"
+        );
         assert_eq!(world.disks[1].read("start4.elf").unwrap(), b"of apt");
     });
 }

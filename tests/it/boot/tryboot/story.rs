@@ -84,12 +84,8 @@ pub(super) struct Seen {
 impl Seen {
     /// Says in which story the last problem of each kind was seen.
     pub(super) fn name(&mut self, story: &[Event]) {
-        for list in [
-            &mut self.no_start,
-            &mut self.uncommitted,
-            &mut self.lost,
-            &mut self.failed,
-        ] {
+        let [starts, lost] = [&mut self.no_start, &mut self.lost];
+        for list in [starts, lost, &mut self.uncommitted, &mut self.failed] {
             if let Some(last) = list.last_mut().filter(|last| !last.contains(" in [")) {
                 last.push_str(&format!(" in {story:?}"));
             }

@@ -54,7 +54,12 @@ fn the_firmware_starts_both_slots_from_their_partitions() {
         &format!("plan {SMALL} {ARGUMENTS} pi.img").replace(" -q ", " "),
     );
     let said = format!("{}{}", text(&said.stderr), text(&said.stdout));
-    for part in ["autoboot", "boot-b", "[tryboot] in config.txt sets", "come with each update"] {
+    for part in [
+        "autoboot",
+        "boot-b",
+        "[tryboot] in config.txt sets",
+        "come with each update",
+    ] {
         assert!(said.contains(part), "{part}\n{said}");
     }
     fine(at, &format!("convert {SMALL} {ARGUMENTS} pi.img"));
@@ -88,7 +93,10 @@ fn the_firmware_starts_both_slots_from_their_partitions() {
             assert_eq!(guid.len(), "root=PARTUUID=".len() + 36, "{guid}");
             assert!(started.initramfs.is_some() && started.overlays.len() == 1);
             assert_eq!(started.settings, "config.txt");
-            let watchdog = started.others.iter().any(|line| line == "dtparam=watchdog=on");
+            let watchdog = started
+                .others
+                .iter()
+                .any(|line| line == "dtparam=watchdog=on");
             assert_eq!(watchdog, flag);
         }
     }
@@ -117,11 +125,26 @@ fn verify_finds_each_damage_of_a_card_with_boot_partitions() {
         ("tryboot-autoboot", 1, "::/autoboot.txt", swapped.as_str()),
         ("tryboot-autoboot", 1, "::/autoboot.txt", &trial),
         ("tryboot-autoboot", 1, "::/autoboot.txt", &long),
-        ("tryboot-autoboot", 1, "::/autoboot.txt", "[all]\nboot_partition=2\n"),
+        (
+            "tryboot-autoboot",
+            1,
+            "::/autoboot.txt",
+            "[all]\nboot_partition=2\n",
+        ),
         ("tryboot-config", 3, "::/config.txt", "os_prefix=slot-a0/\n"),
-        ("tryboot-config", 2, "::/tryboot.txt", "os_prefix=slot-a0/\n"),
+        (
+            "tryboot-config",
+            2,
+            "::/tryboot.txt",
+            "os_prefix=slot-a0/\n",
+        ),
         ("tryboot-files", 3, "::/slot-b0/kernel8.img", "another"),
-        ("tryboot-arguments", 3, "::/slot-b0/cmdline.txt", "root=x mender.slot=4\n"),
+        (
+            "tryboot-arguments",
+            3,
+            "::/slot-b0/cmdline.txt",
+            "root=x mender.slot=4\n",
+        ),
         ("tryboot-firmware", 3, "::/start4.elf", "another"),
     ] {
         fs::write(&image, &sound).unwrap();
@@ -129,10 +152,17 @@ fn verify_finds_each_damage_of_a_card_with_boot_partitions() {
         put(&image, number, &at.join("bad"), to);
         let output = run(at, &format!("verify --json {}", image.display()));
         let said = text(&output.stdout);
-        assert!(!output.status.success() && said.contains(code), "{code} {to}: {said}");
+        assert!(
+            !output.status.success() && said.contains(code),
+            "{code} {to}: {said}"
+        );
     }
     // The root filesystem of slot A.
-    let slot = format!("{}?offset={}", image.display(), partitions(&image)[&4].start);
+    let slot = format!(
+        "{}?offset={}",
+        image.display(),
+        partitions(&image)[&4].start
+    );
     for (path, code) in [
         ("/etc/mender_tryboot.config", "tryboot"),
         ("/etc/udev/rules.d/90-mender-boot.rules", "tryboot-link"),
@@ -142,7 +172,10 @@ fn verify_finds_each_damage_of_a_card_with_boot_partitions() {
         must(tool("debugfs").unwrap(), &[&"-w", &"-R", &command, &slot]);
         let output = run(at, &format!("verify --json {}", image.display()));
         let said = text(&output.stdout);
-        assert!(!output.status.success() && said.contains(code), "{code}: {said}");
+        assert!(
+            !output.status.success() && said.contains(code),
+            "{code}: {said}"
+        );
     }
 }
 
@@ -153,20 +186,30 @@ fn what_boot_partitions_need_is_named() {
     golden_card(at);
     let plan = |more: &str| format!("plan {SMALL} {ARGUMENTS} {more} pi.img");
     let said = refused(at, &plan("-s storage.table=mbr"), 1);
-    assert!(said.contains("an MBR has 4") && said.contains("hint: set storage.table to \"gpt\""), "{said}");
+    assert!(
+        said.contains("an MBR has 4") && said.contains("hint: set storage.table to \"gpt\""),
+        "{said}"
+    );
     let three = plan("").replace("raspberrypi4-64", "raspberrypi3-64");
     let said = refused(at, &three, 1);
     assert!(said.contains("starts from an MBR alone"), "{said}");
     let said = refused(at, &plan("-s boot.bootloader=u-boot"), 1);
-    assert!(said.contains("does not choose the slot of this image"), "{said}");
+    assert!(
+        said.contains("does not choose the slot of this image"),
+        "{said}"
+    );
     for (path, part) in [
         ("usr/lib/systemd/systemd-udevd", "the image has no udev"),
         ("usr/sbin/mkfs.vfat", "the image has no mkfs.vfat"),
     ] {
-        golden_card(at);
+        let program = fs::read(at.join("root").join(path)).unwrap();
         fs::remove_file(at.join("root").join(path)).unwrap();
         again(at, "pi.img");
         let said = refused(at, &plan(""), 1);
-        assert!(said.contains(part) && said.contains("boot.tryboot to \"files\""), "{said}");
+        write(at, &format!("root/{path}"), program);
+        assert!(
+            said.contains(part) && said.contains("boot.tryboot to \"files\""),
+            "{said}"
+        );
     }
 }

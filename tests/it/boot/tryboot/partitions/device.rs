@@ -209,21 +209,29 @@ impl Device {
             build_root(&top, root, FILES);
             let firmware = top.join(FILES).join("firmware");
             fs::create_dir(&firmware).unwrap();
-            fs::write(firmware.join("start4.elf"), content("firmware", root.release, 0)).unwrap();
+            fs::write(
+                firmware.join("start4.elf"),
+                content("firmware", root.release, 0),
+            )
+            .unwrap();
             let own = top.join(config.strip_prefix("/").unwrap());
             fs::create_dir_all(own.parent().unwrap()).unwrap();
             fs::copy(&config, own).unwrap();
         }
         let running = world.running as usize;
         symlink(format!("parts/{}", DISKS[running + 1]), self.path("boot")).unwrap();
-        symlink(self.path("roots").join(id(world.running)), self.path("root")).unwrap();
+        symlink(
+            self.path("roots").join(id(world.running)),
+            self.path("root"),
+        )
+        .unwrap();
         let line = format!("console=tty1 mender.slot={} ro\n", number(world.running));
         fs::write(self.path("cmdline"), line).unwrap();
         fs::write(self.path("log"), "").unwrap();
     }
 
-    /// Runs a tool in a world, and returns what it said, and what it did to which partition. What it
-    /// keeps until the next start and for others is in the world afterwards.
+    /// Runs a tool in a world, and returns what it said, and what it did to which partition. What
+    /// it keeps until the next start and for others is in the world afterwards.
     pub(super) fn run(
         &self,
         world: &mut World,

@@ -111,7 +111,9 @@ pub(super) fn slot_of(started: &Started) -> Option<Slot> {
         let own = started.partition == *slot as usize + 2;
         let root = format!("root=PARTUUID={id} ");
         own && started.cmdline.starts_with(&root)
-            && started.cmdline.ends_with(&format!(" mender.slot={}", number(*slot)))
+            && started
+                .cmdline
+                .ends_with(&format!(" mender.slot={}", number(*slot)))
     })
 }
 
@@ -447,8 +449,8 @@ impl<'d> Stories<'d> {
     fn after(&mut self, world: &World, truths: [Truth; 2], number: usize, event: Event) {
         self.seen.distinct += 1;
         let committed = truths.map(|truth| truth.committed);
-        // A reset keeps the flag, a power cut does not. Before an installation nothing waits, so that
-        // even a flag that somebody else sets starts something whole meanwhile.
+        // A reset keeps the flag, a power cut does not. Before an installation nothing waits, so
+        // that even a flag that somebody else sets starts something whole meanwhile.
         let stray = event == Event::Install;
         for flag in BTreeSet::from([false, world.flag, stray]) {
             let before = self.seen.problems();
