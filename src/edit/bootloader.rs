@@ -8,8 +8,8 @@ use crate::plan::boot::Environment;
 use crate::plan::family::{BOOT_LINK, Role};
 use crate::platform::{Architecture, Bootloader};
 use crate::problem::{Problem, Problems};
-use crate::tree::Tree;
 use crate::tree::edit::EditError;
+use crate::tree::{Stat, Tree};
 
 /// Makes root filesystem and boot partition start and update through the boot loader; `None` when
 /// that is impossible, with the reasons among the problems.
@@ -29,8 +29,8 @@ pub(super) fn integrate(
     work.keep(result)
 }
 
-/// The partition with `autoboot.txt`, and the boot partition of the second slot, which is made of the
-/// `first`; where each slot has one.
+/// The partition with `autoboot.txt`, and the boot partition of the second slot, which is made of
+/// the `first`; where each slot has one.
 ///
 /// # Errors
 /// Files of the first one that cannot be read.
@@ -43,7 +43,8 @@ pub fn other_boot_partitions(plan: &Plan, first: &Tree) -> Result<(Tree, Tree), 
         slots.map(|role| family.partuuid(role)),
     )?;
     let boots = [Role::Boot, Role::BootB].map(|role| family.number(role));
-    let autoboot = boot::tryboot::autoboot_partition(boots, plan.stamp.time)?;
+    let file = Stat::root(0o644, plan.stamp.time);
+    let autoboot = boot::tryboot::autoboot_partition(boots, file)?;
     Ok((autoboot, second))
 }
 

@@ -204,8 +204,7 @@ impl Plan {
             time: time(host, golden),
             family: device_types.first().cloned().unwrap_or_default(),
         };
-        let mut notes = Vec::new();
-        let family = family(config, &stamp, golden, &mut notes)?;
+        let (family, mut notes) = family(config, &stamp, golden)?;
         notes.extend(table_notes(golden).chain(condition_notes(golden)));
         let mut problems = Problems::default();
         let mut keep = Keep(&mut problems);
@@ -243,11 +242,8 @@ impl Plan {
             promises::filesystems(config, golden, host, &stamp, boot.loader)?;
         notes.extend(signer_note);
         notes.extend(output.notes());
-        notes.extend(
-            boot::kept_u_boot(config, golden)
-                .into_iter()
-                .chain(board_note),
-        );
+        notes.extend(boot::kept_u_boot(config, golden));
+        notes.extend(board_note);
         notes.extend(partitions.notes.iter().cloned());
         notes.extend(image_notes(config, golden, boot.loader).chain(promises));
         Ok(Self {
@@ -442,16 +438,12 @@ fn time(host: &HostFiles, golden: &Golden) -> Time {
     }
 }
 
-/// The identities of the disk: derived, except where the configuration sets them.
+/// The identities of the disk: derived, except where the configuration sets them; and notes.
 ///
 /// # Errors
 /// [`Problem`] when `storage.disk-id` is of the other kind of table.
-fn family(
-    config: &Config,
-    stamp: &Stamp,
-    golden: &Golden,
-    notes: &mut Vec<String>,
-) -> Result<Family> {
+fn family(config: &Config, stamp: &Stamp, golden: &Golden) -> Result<(Family, Vec<String>)> {
+    let mut notes = Vec::new();
     let scheme = match config.storage.table {
         config::TableChoice::Gpt => TableKind::Gpt,
         config::TableChoice::Mbr => TableKind::Mbr,
@@ -489,5 +481,5 @@ fn family(
     if scheme == TableKind::Mbr && roles.any(|role| configured(*role).is_some()) {
         notes.push("storage.ids has no effect: an MBR has no partition IDs".to_owned());
     }
-    Ok(family)
+    Ok((family, notes))
 }

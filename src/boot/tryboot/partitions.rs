@@ -14,7 +14,7 @@ use crate::problem::Problem;
 use crate::stream::Content;
 use crate::tree::edit::EditError;
 use crate::tree::editor::TreeEditor;
-use crate::tree::{DirEntry, LeafKind, Node, Stat, Time, Tree, show};
+use crate::tree::{DirEntry, LeafKind, Node, Stat, Tree, show};
 use std::collections::BTreeMap;
 
 /// The rule that makes the link to the running slot's boot partition: after those that find out the
@@ -102,17 +102,18 @@ pub(super) fn write_rule(
     root.file(RULE, text, 0o644, reason)
 }
 
-/// The files of the partition with `autoboot.txt`: the boot partition with the first number starts.
+/// The files of the partition with `autoboot.txt`, whose owner and times are those of `file`: the
+/// boot partition with the first number starts.
 ///
 /// # Errors
 /// None that a new tree can have.
-pub fn autoboot_partition(numbers: [u32; 2], time: Time) -> Result<Tree, EditError> {
-    let mut tree = Tree::new(Stat::root(0o755, time));
+pub fn autoboot_partition(numbers: [u32; 2], file: Stat) -> Result<Tree, EditError> {
+    let mut tree = Tree::new(Stat::root(0o755, file.mtime));
     let [first, _] = numbers;
     let text = format!(
         "[all]\ntryboot_a_b=1\nboot_partition={first}\n[tryboot]\nboot_partition={first}\n"
     );
-    tree.put_file("/autoboot.txt", text, Stat::root(0o644, time))?;
+    tree.put_file("/autoboot.txt", text, file)?;
     Ok(tree)
 }
 

@@ -389,7 +389,7 @@ fn slots_with_a_boot_partition_have_their_firmware_and_a_name_for_it() {
     let own = format!("{} {} cmdline.txt\n", set::cksum(due.as_bytes()), due.len());
     assert!(list.ends_with(&own) && list.lines().count() == 8, "{list}");
     assert!(second.dir("/slot-b1/overlays").is_some() && second.find("/slot-a0").is_none());
-    let auto = autoboot_partition([2, 3], Time::default()).unwrap();
+    let auto = autoboot_partition([2, 3], Stat::root(0o644, Time::default())).unwrap();
     let auto = text(&auto, "/autoboot.txt");
     assert_eq!(
         auto,

@@ -151,8 +151,8 @@ impl Slot<'_> {
         }
     }
 
-    /// Whether this is how the tool of slots with a boot partition each makes that of the other slot
-    /// anew: the tool runs at each start, too, but does that for an update alone.
+    /// Whether this is how the tool of slots with a boot partition each makes that of the other
+    /// slot anew: the tool runs at each start, too, but does that for an update alone.
     fn is_of_an_update(&self, start: &Start, found: &Found) -> bool {
         start.name == "mender-tryboot.service"
             && found.effect.code() == "startup-partitions"
