@@ -156,7 +156,8 @@ pub struct RawRecord {
 pub struct PartitionRecord {
     /// The number in the table, from 1.
     pub number: u32,
-    /// `boot`, `root-a`, `root-b`, `data`.
+    /// `boot`, `root-a`, `root-b`, `data`; with a boot partition for each slot `autoboot` and
+    /// `boot-b`, too.
     pub role: &'static str,
     /// The offset of the first byte.
     pub start: u64,
