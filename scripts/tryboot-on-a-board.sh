@@ -60,11 +60,16 @@ read_config() {
     boot=
     parts=
     ids=
+    numbers=
     while IFS='= ' read -r name line; do
         case $name in
             BOOT) boot=$line ;;
             ROOT_PARTITIONS) parts=$line ;;
             PARTUUIDS) ids=$line ;;
+            # Each slot has a boot partition, and its boot files are in another directory.
+            BOOT_PARTITIONS)
+                numbers=$line
+                files=usr/lib/goldsmith/boot-partition ;;
         esac
     done 2>/dev/null <"$config"
     [ -n "$boot" ] || fail "$config is not there: this image was not converted with boot.bootloader = \"rpi-tryboot\""
@@ -81,8 +86,22 @@ read_config() {
     fi
 }
 
+# prefix: what the settings of this start name; those of a trial are in tryboot.txt, or on a boot partition of their own.
 prefix() {
-    sed -n 's/^os_prefix=//p' "$boot/config.txt" | head -n 1 | tr -d '\r'
+    settings=config.txt
+    if [ -z "$numbers" ] && [ "$(last_byte chosen/bootloader/tryboot)" = 1 ]; then settings=tryboot.txt; fi
+    sed -n 's/^os_prefix=//p' "$boot/$settings" | head -n 1 | tr -d '\r'
+}
+
+# started_from: with a boot partition for each slot, whether the firmware started from the running slot's.
+started_from() {
+    [ -n "$numbers" ] || return 0
+    due=${numbers%% *}
+    [ "$running" = "${parts%% *}" ] || due=${numbers##* }
+    is=$(last_byte chosen/bootloader/partition)
+    answer=no
+    [ "$is" != "$due" ] || answer=yes
+    seen $answer "the boot partition is the slot's" "the firmware says ${is:-nothing}, slot $running has $due"
 }
 
 # with_other COMMAND: runs it with the other root filesystem mounted on $top.
@@ -162,6 +181,7 @@ expect() {
 
 # loaded: what was loaded for the slot that runs.
 loaded() {
+    started_from
     named=$1
     is=$(text chosen/os_prefix)
     answer=no
@@ -262,7 +282,7 @@ go_on() {
         trial)
             expect "$second" 1 "an ordinary reboot keeps the flag"
             flag "the flag is gone in the trial"
-            loaded "$(sed -n 's/^os_prefix=//p' "$boot/tryboot.txt" | head -n 1 | tr -d '\r')"
+            loaded "$(prefix)"
             next back ;;
         back)
             expect "$first" 0 "a trial without a commit goes back"

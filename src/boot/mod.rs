@@ -134,7 +134,7 @@ impl InstalledLoader {
         match self {
             Self::GrubEfi(_) => grub::environment::copies().to_vec(),
             Self::UBoot(uboot) => uboot.environment.clone(),
-            Self::RpiTryboot(_) => vec!["/config.txt".to_owned()],
+            Self::RpiTryboot(tryboot) => vec![tryboot.state.to_owned()],
         }
     }
 

@@ -47,7 +47,7 @@ pub use types::FilePath;
 pub use words::{
     AssignmentStyle, BootloaderChoice, Compression, EnvironmentLocation, ImageFormat,
     MaintainerScript, OverlayTarget, PartitionAction, Proof, RawSource, RepositoryPreset,
-    SbomFormat, SlotB, TableChoice,
+    SbomFormat, SlotB, TableChoice, TrybootLevel,
 };
 
 use crate::mender_convert;

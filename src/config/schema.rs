@@ -16,7 +16,7 @@ use super::types::{
 use super::words::{
     BootloaderChoice, Compression, EnvironmentLocation, ImageFormat, MaintainerScript,
     OverlayTarget, PartitionAction, Proof, RawSource, RepositoryPreset, SbomFormat, SlotB,
-    TableChoice,
+    TableChoice, TrybootLevel,
 };
 use crate::pattern::Pattern;
 use crate::platform::{Architecture, Firmware, PiModel};
@@ -160,6 +160,9 @@ keys! {
         mount: Option<String> => MountPoint { unset "the mount point in the golden image; if it has none, `/boot/efi` with GRUB, `/boot/firmware` on a Raspberry Pi, `/uboot` with U-Boot on other boards", like "\"/boot/efi\"" }
         /// The boot loader that starts the kernel.
         bootloader: BootloaderChoice => OneOf<BootloaderChoice> { default "\"auto\"" }
+        /// With `rpi-tryboot`, what the firmware chooses between. Devices keep the choice for good:
+        /// an Artifact that was made with the other one is refused by them.
+        tryboot: TrybootLevel => OneOf<TrybootLevel> { default "\"files\"" }
         /// A U-Boot binary for boards on which the Raspberry Pi firmware starts U-Boot.
         u_boot: Option<PathBuf> => HostPath { unset "that of the golden image", like "\"u-boot.bin\"" }
         /// The suffix of the kernel versions that U-Boot starts, for images with kernels for

@@ -118,6 +118,14 @@ choices! {
         RpiTryboot = "rpi-tryboot",
     }
 
+    /// What the firmware of a Raspberry Pi chooses between.
+    pub enum TrybootLevel {
+        /// files of one boot partition
+        Files = "files",
+        /// two boot partitions, each with the firmware, on a GPT
+        Partitions = "partitions",
+    }
+
     /// The filesystem that an overlay is copied over.
     pub enum OverlayTarget {
         /// the root filesystem, in both slots and in the Artifact

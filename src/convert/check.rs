@@ -10,6 +10,7 @@ use crate::digest::Digest;
 use crate::fs::{ext4, fat};
 use crate::image::source;
 use crate::image::table::PartitionTable;
+use crate::plan::family::Role;
 use crate::plan::output::ImageForm;
 use crate::plan::raw::Blob;
 use crate::problem::{Problem, Problems};
@@ -245,7 +246,8 @@ fn disk(context: &CheckContext<'_>, disk: &Source) -> Result<()> {
     let part = |extent: crate::plan::layout::Extent| -> Source {
         Arc::new(Slice::new(Arc::clone(disk), extent.start, extent.len))
     };
-    let (boot, _) = fat::read(part(layout.boot)).context("reading the boot filesystem")?;
+    let (boot, _) =
+        fat::read(part(layout.partition(Role::Boot))).context("reading the boot filesystem")?;
     if boot.root.entries.len() != prepared.edited.trees.boot.root.entries.len() {
         return Err(Problem::new("the boot filesystem does not contain the planned files").into());
     }

@@ -13,7 +13,7 @@ pub(crate) struct DiskParts<'a> {
     /// Offsets and bytes of the partition tables and of all else outside the partitions, in
     /// ascending order.
     pub(crate) unpartitioned: &'a [(u64, Vec<u8>)],
-    /// The boot filesystem.
+    /// The boot filesystem, or those of all partitions in front of the slots.
     pub(crate) boot: &'a Content,
     /// The root filesystem, not padded to the length of its slot.
     pub(crate) root: &'a Content,

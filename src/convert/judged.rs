@@ -305,6 +305,7 @@ fn changed(range: Range<u64>) -> io::Error {
 mod tests {
     use super::*;
     use crate::compress::pool::Pool;
+    use crate::plan::family::PartitionSet;
     use crate::plan::layout::Extent;
     use crate::stream::{Known, Run, unchanging};
     use std::sync::Arc;
@@ -319,6 +320,8 @@ mod tests {
         WrittenParts {
             layout: Layout {
                 boot: extent(1, 1),
+                boot_len: MIB,
+                set: PartitionSet::OneBoot,
                 root_a: extent(2, 2),
                 root_b: extent(4, 2),
                 data: extent(6, 1),

@@ -3,14 +3,14 @@
 use super::Prepared;
 use crate::artifact::{ArtifactFinding, Demands, Draft, TOO_LARGE, unreadable};
 use crate::bytes::is_zero;
-use crate::edit::Edited;
+use crate::edit::{self, Edited};
 use crate::fs::{ext4, fat};
 use crate::golden::disk::GoldenDisk;
 use crate::golden::{Golden, facts};
 use crate::image::table::{self, PartitionTable};
 use crate::plan::Plan;
 use crate::plan::boot::Environment;
-use crate::plan::family::Role;
+use crate::plan::family::{PartitionSet, Role};
 use crate::plan::filesystems::RootSize;
 use crate::plan::layout::{self, Layout, Margins, Needs};
 use crate::plan::partitions::{Fate, GPT_END, MBR_END};
@@ -43,7 +43,9 @@ pub struct DiskLayout {
 pub(super) struct Images {
     /// The root filesystem, as long as itself and not as its slot.
     pub(super) root: Content,
-    /// The boot filesystem, as long as its partition.
+    /// The filesystems of the boot partitions, each as long as its partition.
+    pub(super) boots: Vec<Content>,
+    /// The same, one after the other.
     pub(super) boot: Content,
 }
 
@@ -62,6 +64,7 @@ pub fn lay_out(plan: &Plan, golden: &Golden, edited: &Edited) -> Result<DiskLayo
         total: 0,
         alignment: plan.disk.alignment,
         margins: Margins::of(plan.boot.loader),
+        set: plan.family.set,
         boot: boot_size(plan, edited)?,
         root,
         slot: plan.root.slot.or(tight),
@@ -224,13 +227,19 @@ fn fitting(problem: Problem, plan: &Plan, minimum: u64) -> Problem {
 fn partition_table(plan: &Plan, extents: &Layout) -> PartitionTable {
     let family = &plan.family;
     let grub = plan.boot.loader == Bootloader::GrubEfi;
+    let per_slot = family.set == PartitionSet::BootPerSlot;
     let mut partitions = Vec::new();
-    for ((role, extent), guid) in Role::ALL
-        .into_iter()
+    for ((role, extent), guid) in family
+        .set
+        .roles()
+        .iter()
+        .copied()
         .zip(extents.partitions())
-        .zip(family.guids)
+        .zip(family.guids.iter().copied())
     {
         let kind = match (family.scheme, role) {
+            // As the maker of the board does it; systemd mounts an EFI system partition.
+            (TableKind::Gpt, role) if role.is_boot() && per_slot => table::types::GPT_BASIC_DATA,
             (TableKind::Gpt, Role::Boot) => table::types::GPT_ESP,
             (TableKind::Gpt, _) => table::types::GPT_LINUX,
             // The firmware of some boards reads FAT partitions of this type only.
@@ -242,9 +251,9 @@ fn partition_table(plan: &Plan, extents: &Layout) -> PartitionTable {
         let start = Lba::from_bytes(extent.start);
         let sectors = Lba::from_bytes(extent.len).0;
         let id = gpt.then_some(guid);
-        let mut partition = table::Partition::new(role.number(), start, sectors, kind, id);
+        let mut partition = table::Partition::new(family.number(role), start, sectors, kind, id);
         // U-Boot looks for its script on partitions that are marked for it.
-        if !grub && role == Role::Boot {
+        if !grub && role.is_boot() {
             match family.scheme {
                 TableKind::Gpt => partition.attributes = table::BIOS_BOOTABLE,
                 TableKind::Mbr => partition.active = true,
@@ -402,8 +411,17 @@ impl Prepared {
     /// # Errors
     /// When a tree holds something that its filesystem cannot.
     pub(super) fn compose(&mut self) -> Result<()> {
+        let boots = self.boot_images()?;
+        let mut boot = Content::hole(0);
+        let mut at = 0;
+        for image in &boots {
+            boot.push_content(at, image);
+            at += image.len();
+        }
+        boot.set_len(at);
         self.images = Images {
-            boot: self.boot_image()?,
+            boot,
+            boots,
             root: self.root_image()?,
         };
         Ok(())
@@ -424,14 +442,29 @@ impl Prepared {
         Ok(image)
     }
 
-    /// The boot filesystem, as long as its partition.
+    /// The filesystems of the boot partitions in the order of the disk, each as long as its
+    /// partition.
     ///
     /// # Errors
-    /// When the tree holds something that FAT cannot.
-    fn boot_image(&self) -> Result<Content> {
-        let len = self.layout.extents.boot.len;
-        fat::write(&self.edited.trees.boot, len, &self.plan.boot.filesystem)
-            .context("making the boot filesystem")
+    /// When a tree holds something that FAT cannot.
+    fn boot_images(&self) -> Result<Vec<Content>> {
+        let (plan, extents) = (&self.plan, &self.layout.extents);
+        let image = |tree: &Tree, role: Role, options: &fat::Options| {
+            fat::write(tree, extents.partition(role).len, options)
+                .context("making the boot filesystem")
+        };
+        let first = &self.edited.trees.boot;
+        let boot = image(first, Role::Boot, &plan.boot.filesystem)?;
+        let Some(per_slot) = &plan.boot.per_slot else {
+            return Ok(vec![boot]);
+        };
+        let others = edit::other_boot_partitions(plan, first);
+        let (autoboot, second) = others.context("making the boot files of the second slot")?;
+        Ok(vec![
+            image(&autoboot, Role::Autoboot, &per_slot.autoboot)?,
+            boot,
+            image(&second, Role::BootB, &per_slot.boot_b)?,
+        ])
     }
 
     /// The data filesystem, as long as its partition, with the bootstrap Artifact that names

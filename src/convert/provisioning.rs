@@ -13,7 +13,7 @@ use crate::artifact;
 use crate::digest::{Digest, hex, sha256};
 use crate::image::output::android_sparse;
 use crate::image::table::DiskId;
-use crate::plan::family::Role;
+use crate::plan::family::{PartitionSet, Role};
 use crate::plan::provisioning::{IDP, IdpPlan, ImagerPlan, OS_LIST};
 use crate::stamp::rfc3339;
 use crate::stream::{Codec, Compression, Content, FileSource, ReadAt as _, Source};
@@ -30,13 +30,16 @@ const MAP: &str = "1.4.0";
 /// What is compressed at once (bytes).
 const CHUNK: u64 = 4 << 20;
 
-/// The filesystems of the four partitions, in the order of [`Role::ALL`].
-type Filesystems = [Content; 4];
+/// The filesystems of the partitions, in the order of [`PartitionSet::roles`].
+type Filesystems = Vec<Content>;
 
 /// The name of a partition in the description.
-fn name(role: Role) -> &'static str {
+fn name(role: Role, set: PartitionSet) -> &'static str {
     match role {
+        Role::Autoboot => "autoboot",
+        Role::Boot if set == PartitionSet::BootPerSlot => "boot_a",
         Role::Boot => "boot",
+        Role::BootB => "boot_b",
         Role::RootA => "root_a",
         Role::RootB => "root_b",
         Role::Data => "data",
@@ -44,9 +47,12 @@ fn name(role: Role) -> &'static str {
 }
 
 /// The file of a partition in the archive: both slots have the same content.
-fn file(role: Role) -> &'static str {
+fn file(role: Role, set: PartitionSet) -> &'static str {
     match role {
+        Role::Autoboot => "autoboot.sparse",
+        Role::Boot if set == PartitionSet::BootPerSlot => "boot_a.sparse",
         Role::Boot => "boot.sparse",
+        Role::BootB => "boot_b.sparse",
         Role::RootA | Role::RootB => "root.sparse",
         Role::Data => "data.sparse",
     }
@@ -66,14 +72,17 @@ pub(super) fn archive(
     let text = serde_json::to_string_pretty(&description)? + "\n";
     let mut members = vec![("image.json", Content::bytes(text.into_bytes()))];
     let extents = prepared.layout.extents.partitions();
-    for ((role, mut content), extent) in Role::ALL.into_iter().zip(filesystems).zip(extents) {
+    let set = prepared.plan.family.set;
+    let roles = set.roles().iter().copied();
+    for ((role, mut content), extent) in roles.zip(filesystems).zip(extents) {
+        let file = file(role, set);
         if role == Role::RootB {
             continue;
         }
         content.set_len(extent.len);
         let content: Source = Arc::new(content);
-        let sparse = android_sparse(&content).with_context(|| format!("making {}", file(role)))?;
-        members.push((file(role), sparse));
+        let sparse = android_sparse(&content).with_context(|| format!("making {file}"))?;
+        members.push((file, sparse));
     }
     let seconds = u64::try_from(prepared.plan.stamp.time.seconds).unwrap_or(0);
     let tar = artifact::tar_of(&members, seconds);
@@ -120,8 +129,9 @@ fn description(prepared: &Prepared, plan: &IdpPlan) -> Value {
         DiskId::Mbr(id) => json!({ "label": "dos", "id": format!("0x{id:08x}") }),
     };
     let mut images = Map::new();
-    for role in Role::ALL {
-        images.insert(name(role).to_owned(), partition(prepared, role));
+    let set = of_plan.family.set;
+    for role in set.roles().iter().copied() {
+        images.insert(name(role, set).to_owned(), partition(prepared, role));
     }
     json!({
         "IGversion": DESCRIPTION,
@@ -140,36 +150,42 @@ fn description(prepared: &Prepared, plan: &IdpPlan) -> Value {
         "layout": {
             "partitiontable": table,
             "partitionimages": images,
-            "provisionmap": map(),
+            "provisionmap": map(set),
         },
     })
 }
 
-/// A partition in the description. The boot partition alone is one that the firmware starts from.
+/// A partition in the description. Those that the firmware reads are bootable.
 fn partition(prepared: &Prepared, role: Role) -> Value {
     let plan = &prepared.plan;
-    let at = Role::ALL.iter().position(|one| *one == role).unwrap_or(0);
-    let extents = prepared.layout.extents.partitions();
+    let set = plan.family.set;
+    let at = set.roles().iter().position(|one| *one == role).unwrap_or(0);
+    let (name, file) = (name(role, set), file(role, set));
     let mut out = json!({
-        "name": name(role),
+        "name": name,
         "in-partition-table": "true",
-        "size": extents.get(at).map_or(0, |extent| extent.len),
-        "image": file(role),
-        "simage": file(role),
-        "type": if role == Role::Boot { "vfat" } else { "ext4" },
-        "bootable": if role == Role::Boot { "true" } else { "false" },
-        "mountpoint": match role {
-            Role::Boot => plan.boot.mount.as_str(),
-            Role::RootA | Role::RootB => "/",
-            Role::Data => "/data",
-        },
+        "size": prepared.layout.extents.partition(role).len,
+        "image": file,
+        "simage": file,
+        "type": if role.is_boot() { "vfat" } else { "ext4" },
+        "bootable": if role.is_boot() { "true" } else { "false" },
     });
-    let id = plan.boot.filesystem.volume_id;
+    let mount = match role {
+        Role::Autoboot => None,
+        Role::Boot | Role::BootB => Some(plan.boot.mount.as_str()),
+        Role::RootA | Role::RootB => Some("/"),
+        Role::Data => Some("/data"),
+    };
+    if let Some(mount) = mount {
+        out["mountpoint"] = mount.into();
+    }
     let (uuid, label) = match role {
-        Role::Boot => (
-            format!("{:04X}-{:04X}", id >> 16, id & 0xffff),
-            plan.boot.filesystem.label.clone(),
-        ),
+        Role::Autoboot | Role::Boot | Role::BootB => {
+            let options = plan.boot.filesystem_of(role);
+            let id = options.volume_id;
+            let id = format!("{:04X}-{:04X}", id >> 16, id & 0xffff);
+            (id, options.label.clone())
+        }
         Role::RootA | Role::RootB => (
             plan.root.filesystem.uuid.to_string(),
             text(&plan.root.filesystem.label),
@@ -193,20 +209,28 @@ fn partition(prepared: &Prepared, role: Role) -> Value {
 }
 
 /// How the partitions are made on the device: in this order, the last one to the end of the medium.
-fn map() -> Value {
+fn map(set: PartitionSet) -> Value {
     let slot = |letter: &str, role: Role| {
         json!({ "slots": { letter: { "partitions": [{
-            "image": name(role),
-            "static": { "role": "system" },
+            "image": name(role, set),
+            "static": { "role": if role.is_boot() { "boot" } else { "system" } },
         }]}}})
     };
-    json!([
-        { "attributes": { "PMAPversion": MAP, "system_type": "slotted" } },
-        { "partitions": [{ "image": name(Role::Boot), "static": { "role": "boot" } }] },
-        slot("A", Role::RootA),
-        slot("B", Role::RootB),
-        { "partitions": [{ "image": name(Role::Data), "expand-to-fit": true }] },
-    ])
+    let boot = name(Role::Boot, set);
+    let mut out = vec![json!({ "attributes": { "PMAPversion": MAP, "system_type": "slotted" } })];
+    match set {
+        PartitionSet::OneBoot => {
+            out.push(json!({ "partitions": [{ "image": boot, "static": { "role": "boot" } }] }));
+        }
+        PartitionSet::BootPerSlot => {
+            out.push(json!({ "partitions": [{ "image": name(Role::Autoboot, set) }] }));
+            out.extend([slot("A", Role::Boot), slot("B", Role::BootB)]);
+        }
+    }
+    out.extend([slot("A", Role::RootA), slot("B", Role::RootB)]);
+    let data = name(Role::Data, set);
+    out.push(json!({ "partitions": [{ "image": data, "expand-to-fit": true }] }));
+    Value::Array(out)
 }
 
 /// Writes the manifest for the imager; `disk` is the image as it is on a device, `file` and `size`

@@ -156,7 +156,8 @@ pub struct RawRecord {
 pub struct PartitionRecord {
     /// The number in the table, from 1.
     pub number: u32,
-    /// `boot`, `root-a`, `root-b`, `data`.
+    /// `boot`, `root-a`, `root-b`, `data`; with a boot partition for each slot `autoboot` and
+    /// `boot-b`, too.
     pub role: &'static str,
     /// The offset of the first byte.
     pub start: u64,
@@ -305,17 +306,18 @@ impl DiskRecord {
             ..
         } = prepared;
         let family = &plan.family;
-        let partitions =
-            Role::ALL
-                .into_iter()
-                .zip(layout.extents.partitions())
-                .map(|(role, extent)| PartitionRecord {
-                    number: role.number(),
-                    role: role.name(),
-                    start: extent.start,
-                    size: extent.len,
-                    partuuid: family.partuuid(role),
-                });
+        let partitions = family
+            .set
+            .roles()
+            .iter()
+            .zip(layout.extents.partitions())
+            .map(|(role, extent)| PartitionRecord {
+                number: family.number(*role),
+                role: role.name(),
+                start: extent.start,
+                size: extent.len,
+                partuuid: family.partuuid(*role),
+            });
         Self {
             table: family.scheme.name().to_owned(),
             size: layout.extents.total,

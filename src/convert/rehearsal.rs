@@ -6,7 +6,7 @@ use super::check::{Parts, examined};
 use super::judged::{Judged, WatchedDisk, WrittenParts};
 use super::{Prepared, Request, details, write};
 use crate::artifact::{ArtifactReport, Draft};
-use crate::plan::family::Role;
+use crate::plan::family::{PartitionSet, Role};
 use crate::plan::hooks::Stage;
 use crate::plan::output::ImageForm;
 use crate::problem::Problem;
@@ -26,11 +26,11 @@ const TOLD: [&str; 2] = ["client-disabled", "startup-panic"];
 
 /// Whether a warning of the edits is about the same place as a finding of the checks. Private keys
 /// are what the doctor has looked for before, in the same files.
-fn is_told(finding: &Finding, warnings: &[String]) -> bool {
+fn is_told(finding: &Finding, warnings: &[String], set: PartitionSet) -> bool {
     if finding.code == "private-key" {
         return true;
     }
-    let place = place(&finding.place);
+    let place = place(&finding.place, set);
     TOLD.contains(&finding.code) && warnings.iter().any(|warning| warning.starts_with(&place))
 }
 
@@ -83,25 +83,26 @@ pub(super) fn rehearse(prepared: &Prepared, verify: bool, request: &Request) -> 
     let outcome = verify::image(&planned, &checks);
     details::checked(&outcome.groups, request.report);
     let said = &prepared.edited.warnings;
+    let set = prepared.plan.family.set;
     let counts = |finding: &&Finding| match finding.severity {
         Severity::Error => true,
-        Severity::Warning => request.strict && !is_told(finding, said),
+        Severity::Warning => request.strict && !is_told(finding, said, set),
         Severity::Note => false,
     };
     let mut problems: Vec<Problem> = outcome
         .findings
         .iter()
         .filter(counts)
-        .map(problem)
+        .map(|finding| problem(finding, set))
         .collect();
     let warnings = outcome.findings.iter();
     let warnings = warnings.filter(|finding| finding.severity == Severity::Warning);
     let warnings: Vec<&Finding> = warnings.collect();
     let fresh = warnings
         .iter()
-        .filter(|finding| finding.code != NOTED && !is_told(finding, said));
+        .filter(|finding| finding.code != NOTED && !is_told(finding, said, set));
     for finding in fresh.filter(|_| !request.strict) {
-        request.report.warn(&problem(finding).message);
+        request.report.warn(&problem(finding, set).message);
     }
     if !request.run_hooks && has_edit_hooks(prepared) {
         let warn = |problem: Problem| {
@@ -147,20 +148,18 @@ fn artifact(prepared: &Prepared) -> Result<ArtifactReport> {
 }
 
 /// A finding about the image to be, as a problem of what goes into it.
-fn problem(finding: &Finding) -> Problem {
-    let place = place(&finding.place);
+fn problem(finding: &Finding, set: PartitionSet) -> Problem {
+    let place = place(&finding.place, set);
     let Finding { code, text, .. } = finding;
     Problem::new(format!("{place}{text} (check {code})"))
 }
 
 /// The place of a finding in words of the golden image, which has other partitions.
-fn place(place: &Location) -> String {
-    let role = Role::ALL
-        .into_iter()
-        .find(|role| Some(role.number()) == place.partition);
+fn place(place: &Location, set: PartitionSet) -> String {
+    let role = place.partition.and_then(|number| set.role(number));
     let filesystem = match role {
         Some(Role::RootA | Role::RootB) => "root filesystem",
-        Some(Role::Boot) => "boot partition",
+        Some(Role::Autoboot | Role::Boot | Role::BootB) => "boot partition",
         Some(Role::Data) => "data partition",
         None => "image",
     };
@@ -180,12 +179,14 @@ mod tests {
 
     #[test]
     fn places_are_those_of_the_golden_image() {
-        let root = Location::partition(Role::RootB.number());
+        let set = PartitionSet::OneBoot;
+        let place = |at: &Location| place(at, set);
+        let root = Location::partition(set.number(Role::RootB));
         let fstab = root.clone().path("/etc/fstab");
         assert_eq!(place(&fstab), "/etc/fstab: ");
         assert_eq!(place(&fstab.line(3)), "/etc/fstab:3: ");
         assert_eq!(place(&root.inode(12)), "root filesystem, inode 12: ");
-        let boot = Location::partition(Role::Boot.number()).path("/boot.scr");
+        let boot = Location::partition(set.number(Role::Boot)).path("/boot.scr");
         assert_eq!(place(&boot), "/boot.scr of the boot partition: ");
         assert_eq!(place(&Location::whole()), "image: ");
     }

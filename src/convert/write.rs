@@ -33,7 +33,9 @@ pub(super) struct WrittenConversion {
     pub(super) prepared: Prepared,
     /// Everything outside the partitions, by offset.
     pub(super) unpartitioned: Vec<(u64, Vec<u8>)>,
-    /// The boot filesystem, as long as its partition.
+    /// The filesystems of the boot partitions, each as long as its partition.
+    boots: Vec<Content>,
+    /// The same, one after the other.
     boot: Content,
     /// The root filesystem, as long as itself and not as its slot.
     pub(super) root: Content,
@@ -53,14 +55,17 @@ impl WrittenConversion {
         Ok(disk.content(&data))
     }
 
-    /// The filesystems of the partitions, in the order of [`Role::ALL`](crate::plan::family::Role).
+    /// The filesystems of the partitions, in the order of
+    /// [`PartitionSet::roles`](crate::plan::family::PartitionSet::roles).
     ///
     /// # Errors
     /// As [`Prepared::data_image`].
-    pub(super) fn filesystems(&self) -> Result<[Content; 4]> {
+    pub(super) fn filesystems(&self) -> Result<Vec<Content>> {
         let data = self.prepared.data_image(&self.files.root_sha256)?;
         let root = || self.root.clone();
-        Ok([self.boot.clone(), root(), root(), data])
+        let mut all = self.boots.clone();
+        all.extend([root(), root(), data]);
+        Ok(all)
     }
 }
 
@@ -97,7 +102,7 @@ pub(super) fn write(
         report.warn(&warning);
     }
     let unpartitioned = prepared.unpartitioned()?;
-    let Images { root, boot } = std::mem::take(&mut prepared.images);
+    let Images { root, boot, boots } = std::mem::take(&mut prepared.images);
     let (plan, golden) = (&prepared.plan, &prepared.golden);
     let mut emission = Emission {
         disk: disk(&prepared, &unpartitioned, &boot, &root),
@@ -134,6 +139,7 @@ pub(super) fn write(
     Ok(WrittenConversion {
         prepared,
         unpartitioned,
+        boots,
         boot,
         root,
         files,

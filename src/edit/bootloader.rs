@@ -5,9 +5,11 @@ use crate::boot::{self, Integration};
 use crate::golden::Golden;
 use crate::plan::Plan;
 use crate::plan::boot::Environment;
-use crate::plan::family::Role;
+use crate::plan::family::{BOOT_LINK, Role};
 use crate::platform::{Architecture, Bootloader};
 use crate::problem::{Problem, Problems};
+use crate::tree::edit::EditError;
+use crate::tree::{Stat, Tree};
 
 /// Makes root filesystem and boot partition start and update through the boot loader; `None` when
 /// that is impossible, with the reasons among the problems.
@@ -27,13 +29,33 @@ pub(super) fn integrate(
     work.keep(result)
 }
 
+/// The partition with `autoboot.txt`, and the boot partition of the second slot, which is made of
+/// the `first`; where each slot has one.
+///
+/// # Errors
+/// Files of the first one that cannot be read.
+pub fn other_boot_partitions(plan: &Plan, first: &Tree) -> Result<(Tree, Tree), EditError> {
+    let family = &plan.family;
+    let slots = [Role::RootA, Role::RootB];
+    let second = boot::tryboot::second_partition(
+        first,
+        slots.map(|role| family.number(role)),
+        slots.map(|role| family.partuuid(role)),
+    )?;
+    let boots = [Role::Boot, Role::BootB].map(|role| family.number(role));
+    let file = Stat::root(0o644, plan.stamp.time);
+    let autoboot = boot::tryboot::autoboot_partition(boots, file)?;
+    Ok((autoboot, second))
+}
+
 fn integration<'p>(
     plan: &'p Plan,
     golden: &Golden,
     arch: Architecture,
     partuuids: [&'p str; 2],
 ) -> Integration<'p> {
-    let roots = [Role::RootA.number(), Role::RootB.number()];
+    let family = &plan.family;
+    let roots = [Role::RootA, Role::RootB].map(|role| family.number(role));
     let boot_mount = plan.boot.mount.as_str();
     let more_arguments = plan.boot.kernel_arguments.as_str();
     let golden_boot = golden.boot.as_ref().map(|boot| boot.partition.number);
@@ -53,6 +75,15 @@ fn integration<'p>(
             arch,
             more_arguments,
             golden_boot,
+            partitions: plan.boot.per_slot.as_ref().map(|_| {
+                let boots = [Role::Boot, Role::BootB];
+                boot::tryboot::BootPartitions {
+                    numbers: boots.map(|role| family.number(role)),
+                    partuuids: boots.map(|role| family.partuuid(role)),
+                    autoboot: family.partuuid(Role::Autoboot),
+                    link: BOOT_LINK,
+                }
+            }),
             models: &plan.boot.pi_models,
         }),
         Bootloader::UBoot | Bootloader::UBootOnRaspberryPi => {

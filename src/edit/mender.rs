@@ -418,7 +418,7 @@ pub fn client_programs(tree: &Tree) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::plan::client::WithoutClient;
-    use crate::plan::family::Naming;
+    use crate::plan::family::{Naming, PartitionSet};
     use crate::platform::TableKind;
     use crate::stamp::{Stamp, Time};
     use crate::tree::Stat;
@@ -466,6 +466,7 @@ mod tests {
             },
             TableKind::Gpt,
             Naming::Partuuid,
+            PartitionSet::OneBoot,
         );
         let plan = ClientPlan {
             managed,

@@ -32,6 +32,7 @@ mod user;
 mod visible;
 mod volatile;
 
+pub use bootloader::other_boot_partitions;
 pub use files::matching;
 pub use shared::SharedEdits;
 pub use startup::StartupNote;

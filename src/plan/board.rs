@@ -273,7 +273,8 @@ pub(crate) fn check(config: &Config, image: ImageFacts<'_>) -> Result<(), Proble
             problem.hint(
                 "convert the image that this one was made of; or keep one system of it: remove \
                  tryboot_a_b and the section [tryboot] from autoboot.txt, and set boot.partition \
-                 and root.partition to those that boot_partition starts",
+                 and root.partition to those that boot_partition starts; with boot.tryboot = \
+                 \"partitions\" the result has two boot partitions again",
             )
         } else {
             problem.hint("convert an image without it: each scheme would undo what the other does")

@@ -1,6 +1,7 @@
 //! The boot partition, the boot loader, and what is in front of the first partition.
 
 use super::boot_mount::boot_mount;
+use super::family::{PartitionSet, Role};
 use super::host::{file_name, read};
 use crate::config::{self, Config, OriginKind};
 use crate::fs::fat;
@@ -27,6 +28,8 @@ pub struct BootPlan {
     pub size: u64,
     /// Volume id, label and time of its filesystem.
     pub filesystem: fat::Options,
+    /// The filesystems of the others, where each slot has a boot partition.
+    pub per_slot: Option<PerSlot>,
     /// Kernel arguments that are added to those of the golden image.
     pub kernel_arguments: String,
     /// With U-Boot, the suffix of the kernels that it starts; `None` is chosen by the board and the
@@ -41,6 +44,15 @@ pub struct BootPlan {
     /// Whether bytes in front of the golden image's first partition are copied: the boot loader of
     /// boards that look for it there.
     pub copy_gap: bool,
+}
+
+/// The boot partitions besides the first slot's, where each slot has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PerSlot {
+    /// The filesystem with `autoboot.txt`.
+    pub autoboot: fat::Options,
+    /// That of the second slot.
+    pub boot_b: fat::Options,
 }
 
 /// A U-Boot from a file of the host.
@@ -121,6 +133,7 @@ impl BootPlan {
             }
         };
         problems.check()?;
+        let set = partition_set(config, golden);
         let golden_size = boot.map_or(0, |boot| boot.partition.len);
         let (volume_id, label) = match boot {
             Some(boot) => (boot.info.volume_id, boot.info.label.clone()),
@@ -135,7 +148,7 @@ impl BootPlan {
                 .unwrap_or_else(|| boot_mount(root, loader)),
             options: config.boot.options.clone(),
             size: config.boot.size.unwrap_or_else(|| {
-                let files = boot.map_or(0, |boot| room_for_sets(loader, &boot.tree));
+                let files = boot.map_or(0, |boot| room_for_sets(loader, set, &boot.tree));
                 golden_size.max(40 * MIB).max(files)
             }),
             filesystem: fat::Options {
@@ -145,6 +158,7 @@ impl BootPlan {
                 kind: fat::RequestedKind::Auto,
                 hidden_sectors: 0,
             },
+            per_slot: (set == PartitionSet::BootPerSlot).then(|| PerSlot::new(stamp)),
             kernel_arguments: config.root.kernel_args.join(" "),
             kernel_flavor: config.boot.kernel_flavor.clone(),
             pi_models: config.board.pi_models.clone(),
@@ -155,9 +169,49 @@ impl BootPlan {
     }
 }
 
-/// The bytes that a boot partition with the boot files of both slots, and of one that is written,
-/// takes: those of the golden image four times. Other loaders have one set.
-fn room_for_sets(loader: Bootloader, boot: &Tree) -> u64 {
+impl BootPlan {
+    /// The filesystem of a boot partition.
+    #[must_use]
+    pub fn filesystem_of(&self, role: Role) -> &fat::Options {
+        match (role, &self.per_slot) {
+            (Role::Autoboot, Some(per_slot)) => &per_slot.autoboot,
+            (Role::BootB, Some(per_slot)) => &per_slot.boot_b,
+            _ => &self.filesystem,
+        }
+    }
+}
+
+impl PerSlot {
+    fn new(stamp: &Stamp) -> Self {
+        let options = |purpose: &str, label: &str| fat::Options {
+            volume_id: stamp.id32(purpose),
+            label: Some(label.to_owned()),
+            time: stamp.time,
+            kind: fat::RequestedKind::Auto,
+            hidden_sectors: 0,
+        };
+        Self {
+            autoboot: options("autoboot filesystem", "AUTOBOOT"),
+            boot_b: options("boot filesystem of the second slot", "BOOT-B"),
+        }
+    }
+}
+
+/// Which partitions the disk has: a boot partition for each slot if that is configured for the
+/// firmware of a Raspberry Pi.
+pub(super) fn partition_set(config: &Config, golden: &Golden) -> PartitionSet {
+    let wanted = config.boot.tryboot == config::TrybootLevel::Partitions;
+    if wanted && choose(config, golden) == Bootloader::RpiTryboot {
+        PartitionSet::BootPerSlot
+    } else {
+        PartitionSet::OneBoot
+    }
+}
+
+/// The bytes that a boot partition with the boot files of its slots, and of one that is written,
+/// takes: those of the golden image four times, or three times with one slot. Other loaders have
+/// one set.
+fn room_for_sets(loader: Bootloader, set: PartitionSet, boot: &Tree) -> u64 {
     if loader != Bootloader::RpiTryboot {
         return 0;
     }
@@ -169,11 +223,14 @@ fn room_for_sets(loader: Bootloader, boot: &Tree) -> u64 {
             size = size.saturating_add(content.len().next_multiple_of(4096));
         }
     });
-    size.saturating_mul(4)
+    size.saturating_mul(match set {
+        PartitionSet::OneBoot => 4,
+        PartitionSet::BootPerSlot => 3,
+    })
 }
 
 /// The loader that the configuration names or the image shows.
-fn choose(config: &Config, golden: &Golden) -> Bootloader {
+pub(super) fn choose(config: &Config, golden: &Golden) -> Bootloader {
     let boot = golden.boot.as_ref().map(|boot| &boot.tree);
     let guess = |u_boot| guess(&golden.root.tree, boot, golden.facts.architecture, u_boot);
     match config.boot.bootloader {

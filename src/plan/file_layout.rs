@@ -5,7 +5,7 @@ use crate::fs::ext4::{FileLayout, read};
 use crate::image::source::{self, SequentialImage};
 use crate::image::table::PartitionTable;
 use crate::input_file;
-use crate::plan::family::Role;
+use crate::plan::family::{PartitionSet, Role};
 use crate::problem::Problem;
 use crate::stream::{Slice, Source};
 use crate::units::SECTOR;
@@ -77,16 +77,20 @@ fn of_image(path: &Path) -> Result<FileLayout> {
 
 fn slot_a(disk: &Source) -> Result<Source> {
     let table = PartitionTable::read(&**disk)?;
-    let slot = table
-        .partitions
+    // By its name in a GPT, since its number depends on how many boot partitions there are.
+    let partitions = &table.partitions;
+    let named = partitions
         .iter()
-        .find(|partition| partition.number == Role::RootA.number());
-    let slot = slot.ok_or_else(|| {
-        Problem::new(format!(
-            "the disk has no partition {} with slot A",
-            Role::RootA.number()
-        ))
-    })?;
+        .find(|partition| partition.name == Role::RootA.name());
+    let number = PartitionSet::OneBoot.number(Role::RootA);
+    let numbered = || {
+        partitions
+            .iter()
+            .find(|partition| partition.number == number)
+    };
+    let slot = named
+        .or_else(numbered)
+        .ok_or_else(|| Problem::new(format!("the disk has no partition {number} with slot A")))?;
     Ok(Arc::new(Slice::new(
         Arc::clone(disk),
         slot.start.bytes(),

@@ -3,13 +3,17 @@
 //! ```text
 //! | table | boot | root A | root B | data | rest |
 //! 0       A      A+boot   ...
+//!
+//! | table | autoboot | boot A | boot B | root A | root B | data | rest |
+//!         |<------- boot area ------->|
 //! ```
 //! Every partition starts at a multiple of the alignment `A` and the next one begins where it ends.
 //! The rest is at least one alignment, with the backup GPT at the very end.
 
+use super::family::{PartitionSet, Role};
 use crate::platform::Bootloader;
 use crate::problem::Problem;
-use crate::units::{align_up, enough, human};
+use crate::units::{MIB, align_up, enough, human};
 
 /// Room that is kept free around the partitions, in alignments: boot loaders in front of the first
 /// partition need it.
@@ -44,6 +48,10 @@ impl Margins {
     }
 }
 
+/// The size of the partition with `autoboot.txt`, before it is aligned (bytes): FAT16, which the
+/// firmware of all boards reads, with room to spare.
+const AUTOBOOT: u64 = 32 * MIB;
+
 /// The sizes to lay out (bytes).
 #[derive(Clone, Copy, Debug)]
 pub struct Needs {
@@ -53,7 +61,9 @@ pub struct Needs {
     pub alignment: u64,
     /// Room in front of the partitions and after them.
     pub margins: Margins,
-    /// The boot partition, before it is aligned.
+    /// Which partitions there are.
+    pub set: PartitionSet,
+    /// The boot partition, or each of them, before it is aligned.
     pub boot: u64,
     /// The root filesystem, which must fit into each slot.
     pub root: u64,
@@ -61,6 +71,19 @@ pub struct Needs {
     pub slot: Option<u64>,
     /// The data partition, before it grows; the least one if `slot` is set.
     pub data: u64,
+}
+
+impl Needs {
+    /// All partitions in front of the slots, aligned.
+    fn boot_area(&self) -> u64 {
+        let boot = align_up(self.boot, self.alignment);
+        match self.set {
+            PartitionSet::OneBoot => boot,
+            PartitionSet::BootPerSlot => boot
+                .saturating_mul(2)
+                .saturating_add(align_up(AUTOBOOT, self.alignment)),
+        }
+    }
 }
 
 /// A contiguous range of the disk (bytes).
@@ -85,8 +108,12 @@ impl Extent {
 pub struct Layout {
     /// The length of the disk.
     pub total: u64,
-    /// The boot partition, the first on the disk.
+    /// What is in front of the slots, the first on the disk: the boot partition, or all of them.
     pub boot: Extent,
+    /// The length of each boot partition; that of `boot` if there is one.
+    pub boot_len: u64,
+    /// Which partitions there are.
+    pub set: PartitionSet,
     /// The first root slot.
     pub root_a: Extent,
     /// The second root slot, as long as the first.
@@ -96,10 +123,38 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The partitions in the order of [`Role::ALL`](super::family::Role::ALL).
+    /// The partitions in the order of [`PartitionSet::roles`].
     #[must_use]
-    pub fn partitions(&self) -> [Extent; 4] {
-        [self.boot, self.root_a, self.root_b, self.data]
+    pub fn partitions(&self) -> Vec<Extent> {
+        let roles = self.set.roles().iter();
+        roles.map(|role| self.partition(*role)).collect()
+    }
+
+    /// A partition; empty if the disk does not have it.
+    #[must_use]
+    pub fn partition(&self, role: Role) -> Extent {
+        // Boot partitions end where the slots begin.
+        let boot = |last: u64| {
+            let len = self.boot_len;
+            let start = self.boot.end().saturating_sub(len.saturating_mul(last));
+            Extent { start, len }
+        };
+        let one = self.set == PartitionSet::OneBoot;
+        match role {
+            Role::Autoboot | Role::BootB if one => Extent {
+                start: self.boot.end(),
+                len: 0,
+            },
+            Role::Autoboot => Extent {
+                start: self.boot.start,
+                len: boot(2).start.saturating_sub(self.boot.start),
+            },
+            Role::Boot => boot(if one { 1 } else { 2 }),
+            Role::BootB => boot(1),
+            Role::RootA => self.root_a,
+            Role::RootB => self.root_b,
+            Role::Data => self.data,
+        }
     }
 
     /// Places everything.
@@ -113,7 +168,7 @@ impl Layout {
             margins,
             ..
         } = *needs;
-        let boot = align_up(needs.boot, alignment);
+        let boot = needs.boot_area();
         let data = align_up(needs.data, alignment);
         let fixed = boot
             .saturating_add(data)
@@ -140,6 +195,8 @@ impl Layout {
         Ok(Self {
             total,
             boot,
+            boot_len: align_up(needs.boot, alignment),
+            set: needs.set,
             root_a,
             root_b,
             data: Extent {
@@ -188,7 +245,7 @@ fn chosen_slot(needs: &Needs, slot: u64, fixed: u64, data: u64) -> Result<(u64, 
 /// The smallest disk on which everything fits (bytes).
 #[must_use]
 pub fn least_total(needs: &Needs) -> u64 {
-    let boot = align_up(needs.boot, needs.alignment);
+    let boot = needs.boot_area();
     let data = align_up(needs.data, needs.alignment);
     let Some(slot) = needs.slot else {
         return smallest_total(needs, boot, data);
@@ -222,12 +279,16 @@ fn too_small(needs: &Needs, boot: u64, data: u64, slot: u64) -> Problem {
         .saturating_sub(overhead);
     let slot = if left == 0 { 0 } else { slot };
     let message = format!(
-        "the root filesystem needs {} ({} bytes) but each of the two slots has {}: of {} the boot \
-         partition takes {}, data {}, and {} stay free for alignment and tables",
+        "the root filesystem needs {} ({} bytes) but each of the two slots has {}: of {} the {} \
+         {}, data {}, and {} stay free for alignment and tables",
         human(needs.root),
         needs.root,
         human(slot),
         human(needs.total),
+        match needs.set {
+            PartitionSet::OneBoot => "boot partition takes",
+            PartitionSet::BootPerSlot => "boot partitions take",
+        },
         human(boot),
         human(data),
         human(overhead),
@@ -243,13 +304,14 @@ fn too_small(needs: &Needs, boot: u64, data: u64, slot: u64) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::{GIB, MIB};
+    use crate::units::GIB;
 
     fn needs() -> Needs {
         Needs {
             total: 8 * GIB,
             alignment: 8 * MIB,
             margins: Margins::EFI,
+            set: PartitionSet::OneBoot,
             boot: 40 * MIB,
             root: GIB,
             slot: None,
@@ -366,5 +428,27 @@ mod tests {
                 assert!(total - layout.data.end() >= 33 * 512, "{total} {alignment}");
             }
         }
+    }
+
+    #[test]
+    fn boot_partitions_of_slots_follow_each_other() {
+        let needs = Needs {
+            set: PartitionSet::BootPerSlot,
+            ..needs()
+        };
+        let layout = Layout::new(&needs).unwrap();
+        let all = layout.partitions();
+        assert_eq!(all.len(), 6);
+        assert!(all.windows(2).all(|two| two[0].end() == two[1].start));
+        assert_eq!(all[0].start, 8 * MIB);
+        assert_eq!(
+            [all[0].len, all[1].len, all[2].len],
+            [32, 40, 40].map(|size| size * MIB)
+        );
+        assert_eq!(layout.boot.end(), layout.root_a.start);
+        // The least disk is one on which it fits, and the next smaller one is not.
+        let least = least_total(&needs);
+        let of = |total| Layout::new(&Needs { total, ..needs });
+        assert!(of(least).is_ok() && of(least - 8 * MIB).is_err());
     }
 }

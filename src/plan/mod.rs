@@ -31,6 +31,7 @@ pub mod sanitize;
 pub mod settings;
 mod system;
 pub mod trust;
+mod tryboot;
 
 #[cfg(test)]
 mod tests;
@@ -50,7 +51,7 @@ use boot::BootPlan;
 use client::ClientPlan;
 use conditions::ImageFacts;
 use edits::FileEdits;
-use family::{Family, Naming};
+use family::{Family, Naming, Role};
 use filesystems::{DataPlan, RootPlan};
 use hooks::Hook;
 use host::HostFiles;
@@ -203,14 +204,14 @@ impl Plan {
             time: time(host, golden),
             family: device_types.first().cloned().unwrap_or_default(),
         };
-        let mut notes = Vec::new();
-        let family = family(config, &stamp, golden, &mut notes)?;
+        let (family, mut notes) = family(config, &stamp, golden)?;
         notes.extend(table_notes(golden).chain(condition_notes(golden)));
         let mut problems = Problems::default();
         let mut keep = Keep(&mut problems);
         let signer = keep.one(artifact::signer(config));
         let meta = keep.one(artifact::meta(config, &release, &device_types, &stamp));
         let boot = keep.all(BootPlan::new(config, golden, &stamp));
+        keep.all(tryboot::check(config, golden, family.scheme));
         let client = keep.all(ClientPlan::new(config));
         let packages = keep.all(PackagePlan::new(config, golden, host));
         let output = keep.all(OutputPlan::new(config, golden));
@@ -437,16 +438,12 @@ fn time(host: &HostFiles, golden: &Golden) -> Time {
     }
 }
 
-/// The identities of the disk: derived, except where the configuration sets them.
+/// The identities of the disk: derived, except where the configuration sets them; and notes.
 ///
 /// # Errors
 /// [`Problem`] when `storage.disk-id` is of the other kind of table.
-fn family(
-    config: &Config,
-    stamp: &Stamp,
-    golden: &Golden,
-    notes: &mut Vec<String>,
-) -> Result<Family> {
+fn family(config: &Config, stamp: &Stamp, golden: &Golden) -> Result<(Family, Vec<String>)> {
+    let mut notes = Vec::new();
     let scheme = match config.storage.table {
         config::TableChoice::Gpt => TableKind::Gpt,
         config::TableChoice::Mbr => TableKind::Mbr,
@@ -456,7 +453,8 @@ fn family(
         config::Device::PartUuid => Naming::Partuuid,
         config::Device::Disk(disk) => Naming::Device(disk.clone()),
     };
-    let mut family = Family::derive(stamp, scheme, naming);
+    let set = boot::partition_set(config, golden);
+    let mut family = Family::derive(stamp, scheme, naming, set);
     match (config.storage.disk_id, scheme) {
         (Some(config::DiskId::Gpt(id)), TableKind::Gpt) => family.disk_guid = id,
         (Some(config::DiskId::Mbr(id)), TableKind::Mbr) => family.disk_id = id,
@@ -469,12 +467,19 @@ fn family(
         (None, _) => {}
     }
     let ids = &config.storage.ids;
-    let configured = [ids.boot, ids.root_a, ids.root_b, ids.data];
-    for (guid, configured) in family.guids.iter_mut().zip(configured) {
-        *guid = configured.unwrap_or(*guid);
+    let configured = |role: Role| match role {
+        Role::Boot => ids.boot,
+        Role::RootA => ids.root_a,
+        Role::RootB => ids.root_b,
+        Role::Data => ids.data,
+        Role::Autoboot | Role::BootB => None,
+    };
+    for (guid, role) in family.guids.iter_mut().zip(set.roles()) {
+        *guid = configured(*role).unwrap_or(*guid);
     }
-    if scheme == TableKind::Mbr && configured.iter().any(Option::is_some) {
+    let mut roles = set.roles().iter();
+    if scheme == TableKind::Mbr && roles.any(|role| configured(*role).is_some()) {
         notes.push("storage.ids has no effect: an MBR has no partition IDs".to_owned());
     }
-    Ok(family)
+    Ok((family, notes))
 }

@@ -115,7 +115,7 @@ impl OutputPlan {
     pub(super) fn new(config: &Config, golden: &Golden) -> Result<Self, Problems> {
         let mut plan = Self::of(config, golden.input.form.is_compressed())?;
         if let Some(imager) = plan.imager.take() {
-            let (imager, note) = imager.with_golden(golden);
+            let (imager, note) = imager.with_golden(golden, config);
             (plan.imager, plan.imager_note) = (Some(imager), note);
         }
         Ok(plan)

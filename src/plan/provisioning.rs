@@ -1,5 +1,7 @@
 //! What tools of the Raspberry Pi need to know of an image: the provisioner and the imager.
 
+use super::boot::partition_set;
+use super::family::PartitionSet;
 use crate::config::{self, Config};
 use crate::golden::{Golden, facts};
 use crate::platform::{Architecture, PiChip, PiModel};
@@ -146,7 +148,18 @@ impl ImagerPlan {
 
     /// The same with what the golden image shows, and a note where the imager's settings have no
     /// effect.
-    pub(super) fn with_golden(mut self, golden: &Golden) -> (Self, Option<String>) {
+    pub(super) fn with_golden(
+        mut self,
+        golden: &Golden,
+        config: &Config,
+    ) -> (Self, Option<String>) {
+        // The imager writes its settings to the first FAT, which has autoboot.txt and nothing else.
+        if partition_set(config, golden) == PartitionSet::BootPerSlot {
+            let note = "the manifest for the imager says that the image takes no settings (init_format \
+                        none): the imager writes them to the first partition, and those of the slots \
+                        come after it; put users and networks into the golden image";
+            return (self, Some(note.to_owned()));
+        }
         let root = &golden.root.tree;
         let has = |package: &str| is_installed(root, package);
         self.init_format = if has("rpi-cloud-init-mods") {

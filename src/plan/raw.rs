@@ -5,6 +5,7 @@ use crate::config::{Config, FilePath, Raw, RawSource};
 use crate::digest::Digest;
 use crate::input_file;
 use crate::plan::conditions::{Conditions, ImageFacts};
+use crate::plan::family::Role;
 use crate::plan::host::file_name;
 use crate::plan::layout::Layout;
 use crate::plan::trust;
@@ -206,8 +207,13 @@ pub fn check(
             *offset..offset + bytes.len() as u64,
         ));
     }
-    let names = ["boot", "root A", "root B", "data"];
-    for (name, extent) in names.into_iter().zip(layout.partitions()) {
+    for role in layout.set.roles() {
+        let name = match role {
+            Role::RootA => "root A",
+            Role::RootB => "root B",
+            other => other.name(),
+        };
+        let extent = layout.partition(*role);
         taken.push((format!("partition {name}"), extent.start..extent.end()));
     }
     taken.extend(reserved.iter().cloned());
@@ -277,6 +283,7 @@ mod tests {
             total: 256 * MIB,
             alignment: 8 * MIB,
             margins: Margins::EFI,
+            set: crate::plan::family::PartitionSet::OneBoot,
             boot: MIB,
             root: MIB,
             slot: None,

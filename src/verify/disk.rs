@@ -152,6 +152,11 @@ impl Disk {
                     .is_some_and(|partition| partition.name == label)
             });
         }
+        if path == "/dev/mender-boot" {
+            let links = self.boot_links();
+            let (_, id) = links.first()?;
+            return named(&|number| self.table.partuuid(number).as_ref() == Some(id));
+        }
         let name = path
             .strip_prefix("/dev/")
             .filter(|name| !name.contains('/'))?;
@@ -162,6 +167,31 @@ impl Disk {
             .unwrap_or(digits);
         let number: u32 = digits.parse().ok()?;
         named(&|other| other == number)
+    }
+
+    /// The slots, and the PARTUUIDs of the partitions that a rule of udev gives the name
+    /// `/dev/mender-boot` while they run.
+    pub(super) fn boot_links(&self) -> Vec<(String, String)> {
+        let files = self.parts.iter().filter_map(|part| part.files.as_ref());
+        let mut roots = files.filter(|files| facts::is_root(&files.tree));
+        let rules = "/etc/udev/rules.d/90-mender-boot.rules";
+        let text = roots.next().and_then(|files| read(&files.tree, rules));
+        let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
+        let matched = |line: &str, key: &str| {
+            let (_, rest) = line.split_once(&format!("ENV{{{key}}}==\""))?;
+            rest.split_once('"').map(|(value, _)| value.to_owned())
+        };
+        let lines = text
+            .lines()
+            .filter(|line| line.contains("SYMLINK+=\"mender-boot\""));
+        lines
+            .filter_map(|line| {
+                Some((
+                    matched(line, "mender.slot")?,
+                    matched(line, "ID_PART_ENTRY_UUID")?,
+                ))
+            })
+            .collect()
     }
 
     /// Finds slots, data and boot partition by their content and the client's configuration; a role
@@ -205,9 +235,21 @@ impl Disk {
             .iter()
             .find(|part| part.esp && part.files.is_some());
         let any_fat = || {
-            self.parts
-                .iter()
-                .find(|part| part.files.as_ref().is_some_and(|files| files.is_fat))
+            let is_fat = |part: &&DiskPartition| {
+                let mut files = part.files.iter();
+                files.any(|files| files.is_fat)
+            };
+            // With autoboot.txt alone it has the firmware look elsewhere.
+            let leads_away = |part: &&DiskPartition| {
+                let tree = part.files.as_ref().map(|files| &files.tree.root);
+                let has =
+                    |name: &str| tree.is_some_and(|root| root.get_ignore_case(name).is_some());
+                has("autoboot.txt") && !has("config.txt")
+            };
+            let mut fats = self.parts.iter().filter(is_fat);
+            fats.clone()
+                .find(|part| !leads_away(part))
+                .or_else(|| fats.next())
         };
         let boot = boot.or_else(any_fat).map(|part| part.number);
         let [a, b] = self.configured_slots(*first, data.number, log)?;

@@ -360,7 +360,10 @@ fn assign(volumes: &mut [Volume], disk: &GoldenDisk) {
     let is_fat = |volume: &&mut Volume| volume.filesystem == Filesystem::Fat;
     let esp = volumes.iter_mut().find(|one| is_fat(one) && is_esp(one));
     let number = esp.and_then(|one| one.number);
-    let boot = |one: &&mut Volume| is_fat(one) && (number.is_none() || one.number == number);
+    let leads_away = |one: &&mut Volume| leads_away(&one.content);
+    let boot = |one: &&mut Volume| {
+        is_fat(one) && (number.is_none() || one.number == number) && !leads_away(one)
+    };
     if let Some(first) = volumes.iter_mut().find(boot) {
         first.role = Some(Role::Boot);
     }
@@ -376,6 +379,15 @@ fn assign(volumes: &mut [Volume], disk: &GoldenDisk) {
             break;
         }
     }
+}
+
+/// Whether a FAT has nothing but `autoboot.txt`, by which the firmware of a Raspberry Pi starts
+/// from another one.
+fn leads_away(content: &Source) -> bool {
+    fat::read(content.clone()).is_ok_and(|(tree, _)| {
+        let has = |name: &str| tree.root.get_ignore_case(name).is_some();
+        has("autoboot.txt") && !has("config.txt")
+    })
 }
 
 /// Whether a filesystem is the root of a system, by a look at a few of its files; false if it

@@ -38,6 +38,19 @@ pub fn tryboot_env() -> String {
     ))
 }
 
+/// The same where each slot has a boot partition: functions of the script are replaced.
+#[must_use]
+pub fn tryboot_partitions_env() -> String {
+    let script = tryboot_env();
+    let part = include_str!("../../../configs/device/tryboot/partitions.sh");
+    let body = part.split_once("\n\n").map_or(part, |(_, body)| body);
+    let (functions, wanted) = script.split_once(WANTED).unwrap_or((&script, ""));
+    format!("{functions}{body}\n{WANTED}{wanted}")
+}
+
+/// The line of a script from which on it does what is wanted of it.
+const WANTED: &str = "case $me${1-} in\n";
+
 /// The hook of kernel packages that keeps the names of the kernel current, for U-Boot.
 #[must_use]
 pub fn slot_env() -> String {
@@ -104,4 +117,18 @@ pub(in crate::boot) fn finish_on_boot(
         reason,
     )?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_are_replaced_before_anything_is_done() {
+        let (script, text) = (tryboot_env(), tryboot_partitions_env());
+        assert_eq!(script.matches(WANTED).count(), 1);
+        let (functions, wanted) = script.split_once(WANTED).unwrap();
+        assert!(text.starts_with(functions) && text.ends_with(wanted));
+        assert!(text.len() > script.len() + 1000);
+    }
 }

@@ -25,7 +25,7 @@ const MAX_INCLUDES: usize = 64;
 
 /// The lines in front of the device's settings. The first one is changed in place by the tools of
 /// the device, within the first sector.
-fn head(found: &BootFiles) -> String {
+fn head(found: &BootFiles, per_slot: bool) -> String {
     let mut out = "os_prefix=slot-a0/\n# The line above names the files of the slot that starts. The \
                    tools of the update client change it\n# in place; it stays the first one. Settings \
                    of the device are below the next line.\n"
@@ -43,6 +43,12 @@ fn head(found: &BootFiles) -> String {
             out.push_str(&format!("[{}]\n{}", start.model.name(), lines(start)));
         }
         out.push_str("[all]\n");
+    }
+    if per_slot {
+        out.push_str(
+            "# In the trial of an update a kernel that hangs is reset.\n[tryboot]\n\
+             dtparam=watchdog=on\nkernel_watchdog_timeout=60\n[all]\n",
+        );
     }
     out + "# ---- end of the lines for the slots ----\n"
 }
@@ -65,6 +71,7 @@ pub(super) fn disabled(text: &str) -> (String, Vec<(usize, String)>) {
 pub(super) fn edit(
     boot: &mut TreeEditor<'_>,
     found: &BootFiles,
+    per_slot: bool,
     notes: &mut Vec<String>,
 ) -> Result<(), EditError> {
     let mut files = vec!["config.txt".to_owned()];
@@ -95,25 +102,46 @@ pub(super) fn edit(
             }
         }
         if at == 1 {
-            let text = head(found) + &text;
+            let text = head(found, per_slot) + &text;
             let reason = "names the slot that starts; the device's settings are below";
             boot.rewrite(path, text.clone(), 0o644, reason)?;
-            let reason = "settings of one start, for the trial of an update";
-            let path = boot.tree().path_ignore_case("/tryboot.txt");
-            if boot.tree().file(&path).is_some() {
-                notes.push("tryboot.txt: is replaced: it is for the trials of updates".into());
-            }
-            boot.rewrite(path, text, 0o644, reason)?;
+            trial(boot, (!per_slot).then_some(text), notes)?;
         } else if text != plain {
             boot.rewrite(path, text, 0o644, "the lines for the slots say what starts")?;
         }
     }
     let path = boot.tree().path_ignore_case("/autoboot.txt");
-    let reason = "the boot partition is the first one, which the firmware takes by itself";
+    let reason = match per_slot {
+        true => "it is on the first partition",
+        false => "the boot partition is the first one, which the firmware takes by itself",
+    };
     if boot.remove(path, reason)?.is_some() {
         notes.push(format!("autoboot.txt: is removed: {reason}"));
     }
     Ok(())
+}
+
+/// Writes `tryboot.txt`, or removes it where the trial has a partition of its own.
+fn trial(
+    boot: &mut TreeEditor<'_>,
+    text: Option<String>,
+    notes: &mut Vec<String>,
+) -> Result<(), EditError> {
+    let path = boot.tree().path_ignore_case("/tryboot.txt");
+    let existed = boot.tree().file(&path).is_some();
+    let Some(text) = text else {
+        let reason = "each slot has config.txt on its own partition";
+        boot.remove(path, reason)?;
+        if existed {
+            notes.push(format!("tryboot.txt: is removed: {reason}"));
+        }
+        return Ok(());
+    };
+    if existed {
+        notes.push("tryboot.txt: is replaced: it is for the trials of updates".into());
+    }
+    let reason = "settings of one start, for the trial of an update";
+    boot.rewrite(path, text, 0o644, reason)
 }
 
 /// The files that the text includes.

@@ -351,7 +351,7 @@ pub(super) fn is_known(name: &str) -> bool {
     is_own && !name.starts_with('.') && name.chars().all(plain)
 }
 
-fn is_same(one: &Content, two: &Content) -> bool {
+pub(super) fn is_same(one: &Content, two: &Content) -> bool {
     one.len() == two.len()
         && one
             .read_all(LIMIT)

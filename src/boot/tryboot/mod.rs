@@ -11,10 +11,15 @@
 //! tools of the device (`configs/device/tryboot`) copy the files of a new root filesystem, ask the
 //! firmware for one start by `tryboot.txt`, and commit by changing the first sector of `config.txt`
 //! in place: `docs/decisions/0016-tryboot.md`.
+//!
+//! Where each slot has a boot partition of its own (`boot.tryboot = "partitions"`), each of them is
+//! as above, with the directories of its slot and with the firmware. `autoboot.txt` of another
+//! partition has the firmware start one of them, and a commit changes that file in place.
 
 mod config;
 mod files;
 mod options;
+mod partitions;
 mod services;
 mod set;
 mod ubuntu;
@@ -33,13 +38,12 @@ use crate::tree::editor::TreeEditor;
 use crate::units::human;
 use files::BootFiles;
 
-pub use options::TrybootOptions;
+pub use options::{BootPartitions, TrybootOptions};
+pub use partitions::{autoboot_partition, second_partition};
 pub use set::in_flight;
 
 /// Where the tool is on the device.
 const TOOL: &str = "/usr/lib/goldsmith/tryboot-env";
-/// The boot files of a root filesystem.
-const FILES: &str = "/usr/lib/goldsmith/boot";
 
 /// The way out for a golden image of a fleet that has U-Boot.
 const U_BOOT: &str = "for devices that start U-Boot already, set boot.bootloader to \"u-boot\"";
@@ -57,6 +61,8 @@ pub struct InstalledTryboot {
     pub notes: Vec<String>,
     /// Warnings for the user.
     pub warnings: Vec<String>,
+    /// Where it is stored which slot starts: a path of the boot partition, or of its own.
+    pub state: &'static str,
 }
 
 /// Makes `root` and `boot` start and update through the firmware.
@@ -88,6 +94,10 @@ pub fn integrate(
         arguments_from: arguments.from,
         notes,
         warnings: Vec::new(),
+        state: match options.partitions {
+            Some(_) => "/autoboot.txt",
+            None => "/config.txt",
+        },
     })
 }
 
@@ -131,6 +141,9 @@ fn refusals(root: &Tree, boot: &Tree, options: &TrybootOptions<'_>) -> Result<()
             let hint = format!("install the package {packages} in the golden image; {U_BOOT}");
             problems.push(Problem::new(text).hint(hint));
         }
+    }
+    if options.partitions.is_some() {
+        problems.0.extend(partitions::needs(root));
     }
     problems.check()
 }
@@ -186,20 +199,31 @@ fn install(
     notes: &mut Vec<String>,
 ) -> Result<(), EditError> {
     let words = device_words(boot, found, notes)?;
-    set::write_root(root, found, &arguments.added.join(" "))?;
+    let programs = match options.partitions {
+        Some(_) => partitions::firmware(boot.tree()),
+        None => Default::default(),
+    };
+    let files = options.files();
+    set::write_root(root, files, found, &arguments.added.join(" "), &programs)?;
     let size = set::write_slots(boot, found, options, &words, &arguments.added)?;
-    config::edit(boot, found, notes)?;
+    config::edit(boot, found, options.partitions.is_some(), notes)?;
     ubuntu::arrange(root, boot, notes)?;
+    let per_slot = options.partitions.is_some();
     notes.push(format!(
-        "boot partition: the boot files of a slot take {}; there is room for those of both slots, \
+        "boot partition: the boot files of a slot take {}; there is room for those of {}, \
          and of one that is written",
-        human(size)
+        human(size),
+        if per_slot { "its slot" } else { "both slots" }
     ));
-    notes.push(
-        "trials: tryboot.txt sets dtparam=watchdog=on and kernel_watchdog_timeout=60, so that a \
-         kernel that hangs is reset and the committed slot starts"
-            .into(),
-    );
+    notes.push(format!(
+        "trials: {} sets dtparam=watchdog=on and kernel_watchdog_timeout=60, so that a \
+         kernel that hangs is reset and the committed slot starts",
+        if per_slot {
+            "[tryboot] in config.txt"
+        } else {
+            "tryboot.txt"
+        }
+    ));
     if !found.skipped.is_empty() {
         notes.push(format!(
             "boot partition: not copied to the slots, since no boot file has such a name: {}",
@@ -249,11 +273,17 @@ fn install_tools(root: &mut TreeEditor<'_>, options: &TrybootOptions<'_>) -> Res
     let reason = "tools by which the update client and the firmware agree on the slot";
     let [a, b] = options.roots;
     let [id_a, id_b] = options.partuuids;
-    let config = format!(
+    let mut config = format!(
         "# The two slots, and where the boot partition is mounted.\nBOOT = {}\nROOT_PARTITIONS = \
          {a} {b}\nPARTUUIDS = {id_a} {id_b}\n",
         options.boot_mount
     );
+    let mut tool = tools::tryboot_env();
+    if let Some(partitions) = &options.partitions {
+        config.push_str(&partitions::config(partitions));
+        partitions::write_rule(root, options.roots, partitions)?;
+        tool = tools::tryboot_partitions_env();
+    }
     root.file("/etc/mender_tryboot.config", config, 0o644, reason)?;
     let names: Vec<&str> = options.models.iter().map(|model| model.name()).collect();
     if !names.is_empty() {
@@ -263,7 +293,7 @@ fn install_tools(root: &mut TreeEditor<'_>, options: &TrybootOptions<'_>) -> Res
         );
         root.file("/etc/default/mender-slot", models, 0o644, reason)?;
     }
-    root.file(TOOL, tools::tryboot_env(), 0o755, reason)?;
+    root.file(TOOL, tool, 0o755, reason)?;
     for name in ["fw_printenv", "fw_setenv"] {
         for dir in ["/usr/bin", "/usr/sbin", "/bin", "/sbin"] {
             let path = format!("{dir}/{name}");

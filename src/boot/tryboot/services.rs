@@ -68,10 +68,19 @@ pub(super) fn arrange(
                 .into(),
         );
     }
+    let firmware = match options.partitions {
+        Some(_) => "come with each update",
+        None => "shared by both slots; packages replace them as before",
+    };
+    let verb = if options.partitions.is_some() {
+        ""
+    } else {
+        "are "
+    };
     notes.push(format!(
         "config.txt and cmdline.txt in {} are the device's own: updates keep them. A change of \
-         cmdline.txt counts from the second start on. start*.elf, fixup*.dat and bootcode.bin are \
-         shared by both slots; packages replace them as before",
+         cmdline.txt counts from the second start on. start*.elf, fixup*.dat and bootcode.bin \
+         {verb}{firmware}",
         options.boot_mount
     ));
     watchdog(root)

@@ -1,17 +1,17 @@
 //! The boot files of a root filesystem, and the directories of the slots that are made of them.
 
-use super::FILES;
-use super::files::BootFiles;
+use super::files::{self, BootFiles};
 use super::options::TrybootOptions;
 use crate::stream::{Content, ReadAt as _};
 use crate::tree::edit::EditError;
 use crate::tree::editor::TreeEditor;
 use crate::tree::{DirEntry, Leaf, LeafKind, Stat, Tree};
+use std::collections::BTreeMap;
 
 /// The directories of the slots that are in use first.
-const USED: [&str; 2] = ["slot-a0", "slot-b0"];
+pub(super) const USED: [&str; 2] = ["slot-a0", "slot-b0"];
 /// Their other directories.
-const SPARE: [&str; 2] = ["slot-a1", "slot-b1"];
+pub(super) const SPARE: [&str; 2] = ["slot-a1", "slot-b1"];
 /// The longest boot file (bytes).
 const LIMIT: u64 = 1 << 30;
 
@@ -39,15 +39,28 @@ pub(super) fn cksum(bytes: &[u8]) -> u32 {
     })
 }
 
-/// Writes the boot files of a root filesystem: links to files that it has elsewhere, too.
+/// Writes the boot files of a root filesystem, and those of the `firmware`, to a directory: links
+/// to files that it has elsewhere, too.
 pub(super) fn write_root(
     root: &mut TreeEditor<'_>,
+    dir: &str,
     found: &BootFiles,
     added: &str,
+    firmware: &BTreeMap<String, Content>,
 ) -> Result<(), EditError> {
     let reason = "boot files of this root filesystem, which an update copies to the boot partition";
+    for (name, content) in firmware {
+        let path = format!("{dir}/firmware/{name}");
+        let packaged = format!("/usr/lib/raspi-firmware/{name}");
+        let own = root.tree().file(&packaged);
+        if own.is_some_and(|own| files::is_same(own, content)) {
+            root.symlink(path, format!("../../../../..{packaged}"), reason)?;
+        } else {
+            root.place(path.as_bytes(), file(content.clone(), root), reason)?;
+        }
+    }
     for (name, content) in &found.members {
-        let path = format!("{FILES}/{name}");
+        let path = format!("{dir}/{name}");
         if let Some(target) = found.links.get(name) {
             root.symlink(path, format!("../../../..{target}"), reason)?;
         } else {
@@ -64,9 +77,9 @@ pub(super) fn write_root(
         kernels.push_str(line.trim_end());
         kernels.push('\n');
     }
-    root.file(format!("{FILES}/kernels.txt"), kernels, 0o644, reason)?;
+    root.file(format!("{dir}/kernels.txt"), kernels, 0o644, reason)?;
     root.file(
-        format!("{FILES}/args.txt"),
+        format!("{dir}/args.txt"),
         format!("{added}\n"),
         0o644,
         reason,
@@ -122,7 +135,10 @@ pub(super) fn write_slots(
         sums.push_str(&format!("{} {} {name}\n", cksum(&bytes), bytes.len()));
     }
     let mut size = 0;
+    // Where each slot has a partition, the second one is made of the first.
+    let here = if options.partitions.is_some() { 1 } else { 2 };
     let slots = USED.into_iter().zip(options.partuuids).zip(options.roots);
+    let slots = slots.take(here);
     for ((dir, id), number) in slots {
         for (name, content) in &found.members {
             let leaf = file(content.clone(), boot);
@@ -139,7 +155,7 @@ pub(super) fn write_slots(
         )?;
         size = size_of(boot.tree(), dir);
     }
-    for dir in SPARE {
+    for dir in SPARE.into_iter().take(here) {
         boot.dir(format!("/{dir}/overlays"), 0o755, "what is written next")?;
     }
     Ok(size)

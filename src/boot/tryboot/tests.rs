@@ -55,6 +55,9 @@ const BOOT: [(&str, &str); 16] = [
     ("/overlays/vc4-kms-v3d.dtbo", "overlay"),
 ];
 
+/// The boot files of a root filesystem.
+const FILES: &str = "/usr/lib/goldsmith/boot";
+
 fn options(models: &[PiModel]) -> TrybootOptions<'_> {
     TrybootOptions {
         roots: [2, 3],
@@ -63,6 +66,7 @@ fn options(models: &[PiModel]) -> TrybootOptions<'_> {
         arch: Architecture::Arm64,
         more_arguments: "",
         golden_boot: Some(1),
+        partitions: None,
         models,
     }
 }
@@ -319,5 +323,76 @@ fn the_slots_take_the_place_of_trials_of_ubuntu() {
     assert!(
         problems.contains("it is in the section [tryboot]"),
         "{problems}"
+    );
+}
+
+#[test]
+fn slots_with_a_boot_partition_have_their_firmware_and_a_name_for_it() {
+    let with = |more: &[(&str, &str)]| {
+        let mut root = tree(&[&ROOT[..], more].concat());
+        let mut boot = tree(&[&BOOT[..], &[("/tryboot.txt", "x")]].concat());
+        let options = TrybootOptions {
+            roots: [4, 5],
+            partitions: Some(BootPartitions {
+                numbers: [2, 3],
+                partuuids: ["id-2".into(), "id-3".into()],
+                autoboot: "id-1".into(),
+                link: "/dev/mender-boot",
+            }),
+            ..options(&[PiModel::Pi4])
+        };
+        let mut root_editor = TreeEditor::new(&mut root, Time::default());
+        let mut boot_editor = TreeEditor::new(&mut boot, Time::default());
+        let installed = integrate(&mut root_editor, &mut boot_editor, &options);
+        installed.map(|installed| (root, boot, installed))
+    };
+    let needs = with(&[]).unwrap_err().to_string();
+    assert!(
+        needs.contains("no udev") && needs.contains("no mkfs.vfat"),
+        "{needs}"
+    );
+    let (root, boot, installed) = with(&[
+        ("/usr/lib/systemd/systemd-udevd", "x"),
+        ("/usr/sbin/mkfs.vfat", "x"),
+        ("/usr/lib/raspi-firmware/start4.elf", "x"),
+    ])
+    .unwrap();
+    assert_eq!(installed.state, "/autoboot.txt");
+    let files = "/usr/lib/goldsmith/boot-partition";
+    assert!(root.find(FILES).is_none());
+    assert_eq!(text(&root, &format!("{files}/firmware/fixup4.dat")), "x");
+    assert_eq!(
+        facts::symlink(&root, &format!("{files}/firmware/start4.elf")).as_deref(),
+        Some("../../../../../usr/lib/raspi-firmware/start4.elf")
+    );
+    assert_eq!(text(&root, &format!("{files}/firmware/start4.elf")), "x");
+    let rule = text(&root, "/etc/udev/rules.d/90-mender-boot.rules");
+    for (slot, id) in [(4, "id-2"), (5, "id-3")] {
+        let line = format!(
+            "ENV{{mender.slot}}==\"{slot}\", ENV{{ID_PART_ENTRY_UUID}}==\"{id}\", SYMLINK+=\"mender-boot\"\n"
+        );
+        assert!(rule.contains(&line), "{rule}");
+    }
+    let config = text(&boot, "/config.txt");
+    assert!(config.contains("[tryboot]\ndtparam=watchdog=on\nkernel_watchdog_timeout=60\n[all]\n"));
+    assert!(boot.find("/tryboot.txt").is_none() && boot.find("/slot-b0").is_none());
+    let ids = ["4e639091-02", "4e639091-03"].map(str::to_owned);
+    let second = second_partition(&boot, [4, 5], ids).unwrap();
+    assert_eq!(
+        text(&second, "/config.txt"),
+        config.replacen("os_prefix=slot-a0/", "os_prefix=slot-b0/", 1)
+    );
+    let line = text(&second, "/slot-b0/cmdline.txt");
+    let due = "root=PARTUUID=4e639091-03 console=tty1 rootwait quiet panic=30 mender.slot=5\n";
+    assert_eq!(line, due);
+    let list = text(&second, "/slot-b0/set.txt");
+    let own = format!("{} {} cmdline.txt\n", set::cksum(due.as_bytes()), due.len());
+    assert!(list.ends_with(&own) && list.lines().count() == 8, "{list}");
+    assert!(second.dir("/slot-b1/overlays").is_some() && second.find("/slot-a0").is_none());
+    let auto = autoboot_partition([2, 3], Stat::root(0o644, Time::default())).unwrap();
+    let auto = text(&auto, "/autoboot.txt");
+    assert_eq!(
+        auto,
+        "[all]\ntryboot_a_b=1\nboot_partition=2\n[tryboot]\nboot_partition=2\n"
     );
 }

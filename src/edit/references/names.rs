@@ -6,7 +6,7 @@ use crate::golden::names;
 use crate::golden::references::device::{Device, names_in};
 use crate::golden::references::text;
 use crate::plan::Plan;
-use crate::plan::family::{Naming, Role};
+use crate::plan::family::{Naming, PartitionSet, Role};
 use crate::plan::partitions::Fate;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,9 +63,10 @@ pub struct Names {
     described: BTreeMap<u32, String>,
     /// The keys on the converted disk.
     converted: BTreeMap<String, Role>,
-    /// The first fields of `/etc/fstab` for the converted partitions, in the order of
-    /// [`Role::ALL`].
-    specs: [String; 4],
+    /// The first fields of `/etc/fstab` for the converted partitions.
+    specs: Vec<(Role, String)>,
+    /// Which partitions the converted disk has.
+    set: PartitionSet,
     /// Disks that the golden image can have been.
     disks: BTreeSet<String>,
     /// Those among them that its files name as the disk of the system.
@@ -85,7 +86,13 @@ impl Names {
         let family = &plan.family;
         let mut names = Self {
             golden: names::names(&golden.disk),
-            specs: Role::ALL.map(|role| family.fstab_spec(role)),
+            specs: family
+                .set
+                .roles()
+                .iter()
+                .map(|role| (*role, family.fstab_spec(*role)))
+                .collect(),
+            set: family.set,
             ..Self::default()
         };
         for partition in &golden.disk.partitions {
@@ -97,13 +104,16 @@ impl Names {
             names.volumes |= content.contains("LVM") || content.contains("LUKS");
             names.arrays |= content == names::RAID;
         }
+        let per_slot = family.set == PartitionSet::BootPerSlot;
         let mut add = |tag: &str, value: &str, role: Role| {
-            if !value.is_empty() {
+            // Of two boot partitions only the link is the right one in both slots.
+            let is_one_of_two = per_slot && role.is_boot();
+            if !value.is_empty() && !is_one_of_two {
                 let key = Device::key(tag, value);
                 names.converted.entry(key).or_insert(role);
             }
         };
-        for role in Role::ALL {
+        for role in family.set.roles().iter().copied() {
             add("PARTUUID", &family.partuuid(role), role);
             if family.scheme == crate::platform::TableKind::Gpt {
                 add("PARTLABEL", role.name(), role);
@@ -170,10 +180,9 @@ impl Names {
     /// The first field of `/etc/fstab` for a converted partition.
     #[must_use]
     pub fn spec(&self, role: Role) -> &str {
-        let index = Role::ALL.iter().position(|other| *other == role);
-        self.specs
-            .get(index.unwrap_or(0))
-            .map_or("", String::as_str)
+        let mut specs = self.specs.iter();
+        let found = specs.find(|(other, _)| *other == role);
+        found.map_or("", |(_, spec)| spec.as_str())
     }
 
     /// Whether `device` is the boot partition of the converted disk.
@@ -188,9 +197,9 @@ impl Names {
                 golden == Some(&Fate::Boot) || self.converted.get(key) == Some(&Role::Boot)
             }
             Device::Number(disk, number) => {
-                self.disks.contains(disk) && *number == Role::Boot.number()
+                self.disks.contains(disk) && *number == self.set.number(Role::Boot)
             }
-            Device::Link(_, number) => *number == Role::Boot.number(),
+            Device::Link(_, number) => *number == self.set.number(Role::Boot),
             _ => false,
         }
     }
@@ -253,7 +262,7 @@ impl Names {
 
     fn number(&self, number: u32) -> Resolution {
         let golden = self.fates.contains_key(&number).then_some(number);
-        let new = Role::ALL.into_iter().find(|role| role.number() == number);
+        let new = self.set.role(number);
         let verdict = match (golden, new) {
             (Some(golden), Some(role)) if self.is(golden, role) => Verdict::Same,
             (_, Some(role)) => Verdict::Another(role),
@@ -283,7 +292,7 @@ impl Names {
             _ => new,
         };
         let converted = match (role, fate) {
-            (Some(role), _) => format!("{} (partition {})", describe(role), role.number()),
+            (Some(role), _) => format!("{} (partition {})", describe(role), self.set.number(role)),
             (None, Some(Fate::Root)) => "two root filesystems".to_owned(),
             (None, Some(Fate::Merged(path))) => format!("{path} of the root filesystem"),
             (None, Some(Fate::Data(_))) => "files on the data partition".to_owned(),
@@ -302,7 +311,9 @@ impl Names {
 /// The name of a partition for people.
 pub(crate) fn describe(role: Role) -> &'static str {
     match role {
+        Role::Autoboot => "the partition with autoboot.txt",
         Role::Boot => "the boot partition",
+        Role::BootB => "the boot partition of the second slot",
         Role::RootA => "root A",
         Role::RootB => "root B",
         Role::Data => "the data partition",
@@ -397,7 +408,12 @@ pub(crate) mod tests {
             ]
             .map(|(key, role)| (key.to_owned(), role))
             .into(),
-            specs: ["b", "a1", "a2", "d"].map(|id| format!("PARTUUID={id}")),
+            specs: PartitionSet::OneBoot
+                .roles()
+                .iter()
+                .zip(["b", "a1", "a2", "d"])
+                .map(|(role, id)| (*role, format!("PARTUUID={id}")))
+                .collect(),
             disks: ["sda", "vda"].map(String::from).into(),
             named: ["sda".to_owned()].into(),
             ..Names::default()

@@ -4,7 +4,10 @@
 use super::super::disk::{Disk, Roles};
 use super::super::finding::{Location, Log};
 use super::boot_partition::BootPartition;
-use super::{arguments, autoboot, grubenv, kernels, simulation, tryboot, uboot, uboot_raw};
+use super::{
+    arguments, autoboot, grubenv, kernels, simulation, tryboot, tryboot_partitions, uboot,
+    uboot_raw,
+};
 use crate::boot::state;
 
 /// The mark of our first stage: it reads kernel and arguments from this file of the slot.
@@ -29,7 +32,9 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
         );
     };
     autoboot::check(&boot, tryboot::is_ours(&boot, root), log);
-    if tryboot::is_ours(&boot, root) {
+    if tryboot_partitions::is_ours(root) {
+        tryboot_partitions::check(disk, roles, root, log);
+    } else if tryboot::is_ours(&boot, root) {
         tryboot::check(disk, roles, &boot, root, log);
     } else if uboot::is_ours(&boot, root) {
         uboot::check(disk, roles, &boot, root, log);

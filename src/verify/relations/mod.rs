@@ -23,6 +23,7 @@ mod slot_env;
 mod startup;
 mod trust;
 mod tryboot;
+mod tryboot_partitions;
 mod uboot;
 mod uboot_raw;
 

@@ -10,7 +10,7 @@ use crate::stream::ReadAt as _;
 use crate::tree::{DirEntry, LeafKind, Tree};
 
 /// The settings of the tools.
-const CONFIG: &str = "/etc/mender_tryboot.config";
+pub(super) const CONFIG: &str = "/etc/mender_tryboot.config";
 /// The names that a setting with a slot begins with.
 const PREFIX: &str = "os_prefix=slot-";
 /// The longest boot file that is read (bytes).
@@ -53,7 +53,7 @@ pub(super) fn check(
 }
 
 /// The directory that a file with settings names, by its first sector alone.
-fn named_slot(boot: &BootPartition<'_>, path: &str, log: &mut Log) -> Option<String> {
+pub(super) fn named_slot(boot: &BootPartition<'_>, path: &str, log: &mut Log) -> Option<String> {
     let bytes = boot.read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let lines: Vec<&str> = text
@@ -88,7 +88,13 @@ fn other(boot: &BootPartition<'_>) -> String {
 }
 
 /// The kernel's command line of a slot: its root, its number.
-fn arguments(disk: &Disk, boot: &BootPartition<'_>, dir: &str, number: u32, log: &mut Log) {
+pub(super) fn arguments(
+    disk: &Disk,
+    boot: &BootPartition<'_>,
+    dir: &str,
+    number: u32,
+    log: &mut Log,
+) {
     let path = format!("/{dir}/cmdline.txt");
     let bytes = boot.read(&path).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -115,7 +121,7 @@ fn arguments(disk: &Disk, boot: &BootPartition<'_>, dir: &str, number: u32, log:
 }
 
 /// Each file of the list is there, with its bytes.
-fn whole(boot: &BootPartition<'_>, dir: &str, log: &mut Log) {
+pub(super) fn whole(boot: &BootPartition<'_>, dir: &str, log: &mut Log) {
     let list = format!("/{dir}/set.txt");
     let bytes = boot.read(&list).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -170,7 +176,7 @@ fn checksum(bytes: &[u8]) -> u32 {
 }
 
 /// Each model finds its kernel, its initial RAM disk and a device tree in the directory.
-fn starts(boot: &BootPartition<'_>, root: &Tree, dir: &str, log: &mut Log) {
+pub(super) fn starts(boot: &BootPartition<'_>, root: &Tree, dir: &str, log: &mut Log) {
     let has = |name: &str| boot.has_content(&format!("/{dir}/{name}"));
     let all = if named_models(root).is_empty() {
         Vec::new()
@@ -208,7 +214,7 @@ fn starts(boot: &BootPartition<'_>, root: &Tree, dir: &str, log: &mut Log) {
 }
 
 /// The tools that the client calls, with their settings, and the check at each start.
-fn tools(disk: &Disk, roles: &Roles, root: &Tree, log: &mut Log) {
+pub(super) fn tools(disk: &Disk, roles: &Roles, root: &Tree, log: &mut Log) {
     let place = |path: &str| Location::partition(roles.a).path(path);
     for name in ["fw_printenv", "fw_setenv"] {
         let path = format!("/usr/bin/{name}");
@@ -246,7 +252,7 @@ fn tools(disk: &Disk, roles: &Roles, root: &Tree, log: &mut Log) {
 }
 
 /// There is room for the files of an update next to those of both slots.
-fn room(disk: &Disk, boot: &BootPartition<'_>, dirs: &[String; 2], log: &mut Log) {
+pub(super) fn room(disk: &Disk, boot: &BootPartition<'_>, dirs: &[String; 2], log: &mut Log) {
     let Some(size) = disk.files(boot.number).map(|files| files.size) else {
         return;
     };

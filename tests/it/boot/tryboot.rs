@@ -9,6 +9,7 @@ mod imager;
 mod judge;
 mod on_a_board;
 mod packages;
+mod partitions;
 mod pi_os;
 mod recorded;
 mod story;

@@ -2,7 +2,7 @@
 //! that knows the public descriptions of their formats and none of our code.
 
 use super::conversions::partitions;
-use crate::plan::boards::{fine, refused, run, text};
+use crate::plan::boards::{fine, refused, run, text, write};
 use crate::support::{must, scratch, tool};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -59,9 +59,41 @@ fn the_provisioner_and_the_imager_take_what_is_written_for_them() {
     }
     let dir = golden("13-arm64-lite");
     let at = dir.path();
+    let manifest = judged(at, "");
+    for part in [
+        "\"init_format\": \"cloudinit-rpi\"",
+        "\"url\": \"https://example.com/images/out.img.xz\"",
+        "\"pi5-64bit\"",
+    ] {
+        assert!(manifest.contains(part), "{part}\n{manifest}");
+    }
+    let record = fs::read_to_string(at.join("out/out.json")).unwrap();
+    for part in [
+        "\"idp\"",
+        "\"imager\"",
+        "out.idp.tar.zst",
+        "out.os-list.json",
+    ] {
+        assert!(record.contains(part), "{part}");
+    }
+    // A boot partition for each slot: what the replica lacks of a real system is laid over it.
+    for name in ["usr/sbin/mkfs.vfat", "usr/lib/systemd/systemd-udevd"] {
+        write(at, &format!("more/{name}"), "program");
+    }
+    let overlay = "[[overlay]]\ndir = \"more\"\n[boot]\ntryboot = \"partitions\"\n[storage]\ntable = \"gpt\"\n";
+    write(at, "six.toml", overlay);
+    fs::remove_dir_all(at.join("out")).unwrap();
+    fs::remove_dir_all(at.join("unpacked")).unwrap();
+    // The imager would write its settings to the partition with autoboot.txt.
+    let manifest = judged(at, "-c six.toml -s boot.size=64MiB");
+    assert!(manifest.contains("\"init_format\": \"none\""), "{manifest}");
+}
+
+/// Converts the image in `at`, has what is written judged, and returns the manifest.
+fn judged(at: &Path, more: &str) -> String {
     fine(
         at,
-        &format!("convert {SMALL} {BOTH} -s output.image=xz pi.img"),
+        &format!("convert {SMALL} {BOTH} -s output.image=xz {more} pi.img"),
     );
     let out = at.join("out");
     let unpacked = at.join("unpacked");
@@ -79,23 +111,7 @@ fn the_provisioner_and_the_imager_take_what_is_written_for_them() {
     let manifest = out.join("out.os-list.json");
     let judge = schemas.join("judge.py");
     must(PYTHON, &[&judge, &schemas, &unpacked, &disk, &manifest]);
-    let manifest = fs::read_to_string(manifest).unwrap();
-    for part in [
-        "\"init_format\": \"cloudinit-rpi\"",
-        "\"url\": \"https://example.com/images/out.img.xz\"",
-        "\"pi5-64bit\"",
-    ] {
-        assert!(manifest.contains(part), "{part}\n{manifest}");
-    }
-    let record = fs::read_to_string(out.join("out.json")).unwrap();
-    for part in [
-        "\"idp\"",
-        "\"imager\"",
-        "out.idp.tar.zst",
-        "out.os-list.json",
-    ] {
-        assert!(record.contains(part), "{part}");
-    }
+    fs::read_to_string(manifest).unwrap()
 }
 
 #[test]

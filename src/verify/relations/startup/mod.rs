@@ -23,7 +23,7 @@ mod wrappers;
 
 use super::super::disk::{Disk, Roles, read};
 use super::super::finding::{Location, Log, Severity};
-use super::{ACCEPTED, boot_mount};
+use super::{ACCEPTED, boot_mount, tryboot_partitions};
 use crate::golden::facts::is_started_by_units;
 use crate::tree::{Tree, show};
 use reader::When;
@@ -141,11 +141,23 @@ impl Slot<'_> {
         for start in all {
             log.passed(1);
             for found in &start.trace.found {
+                if self.is_of_an_update(&start, found) {
+                    continue;
+                }
                 if judged(&start, found) && seen.insert((found.file.clone(), found.line)) {
                     self.found(&start, found, log);
                 }
             }
         }
+    }
+
+    /// Whether this is how the tool of slots with a boot partition each makes that of the other
+    /// slot anew: the tool runs at each start, too, but does that for an update alone.
+    fn is_of_an_update(&self, start: &Start, found: &Found) -> bool {
+        start.name == "mender-tryboot.service"
+            && found.effect.code() == "startup-partitions"
+            && found.file.starts_with("/usr/lib/goldsmith/")
+            && tryboot_partitions::is_ours(self.root)
     }
 
     fn found(&self, start: &Start, found: &Found, log: &mut Log) {

@@ -47,6 +47,16 @@ impl Driver {
         self.pending.clear();
     }
 
+    /// `mkfs.vfat`: new tables and an empty root directory; what files had stays in their clusters.
+    pub(crate) fn format(&mut self) {
+        let empty = Disk::format();
+        self.read_only = false;
+        for sector in 0..=sector_of(ROOT) {
+            self.write(sector, empty.get(sector));
+        }
+        self.last = LAST;
+    }
+
     fn write(&mut self, sector: u32, bytes: [u8; SECTOR]) {
         if self.read_only || self.now.get(sector) == bytes {
             return;

@@ -10,6 +10,8 @@ pub(crate) enum Op {
     Delete(String),
     Mkdir(String),
     Rename(String, String),
+    /// A new filesystem, without files.
+    Format,
     /// All that was written is on its way to the medium.
     SyncAll,
     /// A file is on the medium, and all that was on its way.
@@ -25,6 +27,7 @@ pub(crate) fn apply(driver: &mut Driver, op: &Op) {
         Op::Delete(path) => driver.remove(path),
         Op::Mkdir(path) => driver.mkdir(path),
         Op::Rename(from, to) => driver.rename(from, to),
+        Op::Format => driver.format(),
         Op::SyncAll | Op::Flush | Op::Flag(_) => {}
     }
 }

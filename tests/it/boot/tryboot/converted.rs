@@ -13,7 +13,7 @@ use std::path::Path;
 const ARGUMENTS: &str = "-c raspberrypi4-64 -s boot.bootloader=rpi-tryboot";
 
 /// A card of Raspberry Pi OS with what this boot loader needs.
-fn tryboot_card(at: &Path) {
+pub(super) fn tryboot_card(at: &Path) {
     card(at, true);
     for name in ["usr/bin/vcmailbox", "usr/sbin/fsck.vfat"] {
         write(at, &format!("root/{name}"), "program");

@@ -139,7 +139,7 @@ impl std::ops::Deref for Device {
 }
 
 /// The text of the tool, with the paths of this device.
-fn tool(dir: &Path, text: &str) -> String {
+pub(super) fn tool(dir: &Path, text: &str) -> String {
     let here = dir.display().to_string();
     let mut text = text.to_owned();
     for (name, path, place) in [
@@ -225,7 +225,7 @@ impl Device {
         }
         for slot in [Slot::A, Slot::B] {
             let path = self.path("roots").join(id(slot));
-            build_root(&path, world.roots[slot as usize]);
+            build_root(&path, world.roots[slot as usize], FILES);
         }
         symlink(
             self.path("roots").join(id(world.running)),
@@ -321,7 +321,7 @@ pub(super) struct Run {
     pub(super) ops: Vec<Op>,
 }
 
-fn files_below(dir: &Path) -> Vec<String> {
+pub(super) fn files_below(dir: &Path) -> Vec<String> {
     let mut out = Vec::new();
     let mut dirs = vec![PathBuf::new()];
     while let Some(at) = dirs.pop() {
@@ -344,9 +344,9 @@ fn version(kernel: u8) -> String {
 }
 
 /// The files of a root filesystem that the tools look at.
-fn build_root(top: &Path, root: Root) {
+pub(super) fn build_root(top: &Path, root: Root, files: &str) {
     let _ = fs::remove_dir_all(top);
-    let set = top.join(FILES);
+    let set = top.join(files);
     fs::create_dir_all(set.join("overlays")).unwrap();
     fs::create_dir_all(top.join("boot")).unwrap();
     for kernel in 0..=root.kernel {

@@ -76,6 +76,8 @@ pub(super) struct Started {
     pub(super) tryboot: bool,
     /// The prefix that counted.
     pub(super) prefix: String,
+    /// The firmware's program, where it is on the partition.
+    pub(super) program: Option<Vec<u8>>,
     pub(super) kernel: Vec<u8>,
     pub(super) initramfs: Option<Vec<u8>>,
     pub(super) tree: Vec<u8>,
@@ -260,6 +262,7 @@ fn from_partition(
         settings,
         tryboot,
         initramfs: ram_disk(board, disk, &lines, &prefix, &name),
+        program: board.needs.and_then(|name| disk.read(name)),
         kernel: image,
         tree: device_tree,
         overlays: overlays(disk, &lines, &prefix),

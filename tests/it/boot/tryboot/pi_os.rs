@@ -155,7 +155,7 @@ fn medium(dir: &Path) -> Disk {
     driver.now
 }
 
-fn fill(driver: &mut Driver, dir: &Path, prefix: &str) {
+pub(super) fn fill(driver: &mut Driver, dir: &Path, prefix: &str) {
     let mut entries: Vec<_> = fs::read_dir(dir).unwrap().map(Result::unwrap).collect();
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {

@@ -34,7 +34,7 @@ pub(super) enum Event {
     PowerLoss,
 }
 
-const EVENTS: [Event; 9] = [
+pub(super) const EVENTS: [Event; 9] = [
     Event::Install,
     Event::Restart,
     Event::PowerLoss,
@@ -82,6 +82,16 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// Says in which story the last problem of each kind was seen.
+    pub(super) fn name(&mut self, story: &[Event]) {
+        let [starts, lost] = [&mut self.no_start, &mut self.lost];
+        for list in [starts, lost, &mut self.uncommitted, &mut self.failed] {
+            if let Some(last) = list.last_mut().filter(|last| !last.contains(" in [")) {
+                last.push_str(&format!(" in {story:?}"));
+            }
+        }
+    }
+
     pub(super) fn problems(&self) -> usize {
         self.no_start.len() + self.uncommitted.len() + self.lost.len() + self.failed.len()
     }
@@ -211,16 +221,7 @@ impl<'d> Stories<'d> {
                     continue;
                 };
                 if self.seen.problems() > before {
-                    for list in [
-                        &mut self.seen.no_start,
-                        &mut self.seen.uncommitted,
-                        &mut self.seen.lost,
-                        &mut self.seen.failed,
-                    ] {
-                        if let Some(last) = list.last_mut().filter(|last| !last.contains(" in [")) {
-                            last.push_str(&format!(" in {story:?}"));
-                        }
-                    }
+                    self.seen.name(&story);
                 }
                 if known.insert(hash((world.key(), truth))) {
                     queue.push_back((world, truth, story));

@@ -8,6 +8,7 @@ import json
 import os
 import struct
 import sys
+import uuid
 
 import jsonschema
 
@@ -42,12 +43,22 @@ def expanded(path):
 
 
 def partitions(disk):
-    """Start and length of each partition of an MBR (bytes), and the identifier of the disk."""
+    """Start and length of each partition (bytes), and the table with the identifier of the disk."""
     found = []
+    if disk[450] == 0xEE:
+        table = struct.unpack_from("<Q", disk, 512 + 72)[0] * 512
+        for number in range(128):
+            entry = disk[table + number * 128 : table + number * 128 + 128]
+            first, last = struct.unpack_from("<QQ", entry, 32)
+            if any(entry[:16]):
+                found.append((first * 512, (last - first + 1) * 512))
+        identifier = uuid.UUID(bytes_le=disk[512 + 56 : 512 + 72])
+        return found, {"label": "gpt", "id": str(identifier)}
     for number in range(4):
         start, count = struct.unpack_from("<II", disk, 446 + number * 16 + 8)
         found.append((start * 512, count * 512))
-    return found, struct.unpack_from("<I", disk, 440)[0]
+    identifier = struct.unpack_from("<I", disk, 440)[0]
+    return found, {"label": "dos", "id": f"0x{identifier:08x}"}
 
 
 def provisioner(schemas, unpacked, disk):
@@ -55,9 +66,10 @@ def provisioner(schemas, unpacked, disk):
     assert [name for name in names if name.endswith(".json")] == ["image.json"], names
     image = load(unpacked, "image.json")
     jsonschema.validate(image, load(schemas, "image.schema.json"))
-    places, identifier = partitions(disk)
+    places, table = partitions(disk)
     layout = image["layout"]
-    assert layout["partitiontable"] == {"label": "dos", "id": f"0x{identifier:08x}"}
+    assert layout["partitiontable"] == table
+    assert len(places) == len(layout["partitionimages"]), places
     assert image["attributes"]["image-size"] == len(disk)
     order = []
     for entry in layout["provisionmap"][1:]:
@@ -72,15 +84,21 @@ def provisioner(schemas, unpacked, disk):
         used.add(part["simage"])
     assert sorted(used) == [name for name in names if name != "image.json"], used
     bootable = [name for name in order if layout["partitionimages"][name]["bootable"] == "true"]
-    assert bootable == order[:1], bootable
-    roles = [
-        reference["image"]
-        for entry in layout["provisionmap"][1:]
-        for group in ([entry] if "partitions" in entry else entry["slots"].values())
-        for reference in group["partitions"]
-        if reference.get("static", {}).get("role") == "boot"
-    ]
-    assert roles == bootable, roles
+    fats = [name for name in order if layout["partitionimages"][name]["type"] == "vfat"]
+    assert bootable == fats == order[: len(fats)], bootable
+    slots = {}
+    for entry in layout["provisionmap"][1:]:
+        groups = {"": entry} if "partitions" in entry else entry["slots"]
+        for slot, group in groups.items():
+            for reference in group["partitions"]:
+                role = reference.get("static", {}).get("role", "")
+                slots.setdefault(slot, []).append((reference["image"], role))
+    # With a boot partition for each slot, each is in its slot, next to its root filesystem.
+    if len(order) == 6:
+        assert slots["A"] == [(order[1], "boot"), (order[3], "system")], slots
+        assert slots["B"] == [(order[2], "boot"), (order[4], "system")], slots
+    else:
+        assert (order[0], "boot") in slots[""], slots
 
 
 def imager(schemas, disk, manifest):
