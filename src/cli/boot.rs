@@ -67,6 +67,7 @@ pub(super) struct BootArgs {
         long,
         value_name = "SECONDS",
         default_value = "600",
+        value_parser = clap::value_parser!(u64).range(1..),
         requires = "check"
     )]
     timeout: u64,

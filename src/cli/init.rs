@@ -5,7 +5,7 @@ use super::{message, new_file, print, progress};
 use crate::bundle;
 use crate::config::{self, Config};
 use crate::convert::{self, Prepared, Record, Request};
-use crate::golden::Golden;
+use crate::golden::{Golden, facts};
 use crate::init::{self, Beginning, Client, Sizes};
 use crate::plan::host::HostFiles;
 use crate::plan::{self, PlanRequest};
@@ -80,19 +80,16 @@ fn look(args: &InitArgs, report: &dyn Report) -> anyhow::Result<Beginning> {
     let mut beginning = Beginning {
         image: name.to_string_lossy().into_owned(),
         system: format!("{}, {architecture}", golden.facts.os.pretty),
-        client: newest_bundle(&golden),
+        client: match facts::client(&golden.root.tree)? {
+            Some((_, version)) => Client::Installed(version),
+            None => newest_bundle(&golden),
+        },
+        board: board(&config, &golden),
         ..Beginning::default()
     };
     match prepare(args, &config, golden) {
         Ok(prepared) => {
             let record = Record::new(&prepared);
-            if let Some(name) = record.boards.last() {
-                let device_type = record.device_types.first().cloned().unwrap_or_default();
-                beginning.board = Some((name.clone(), device_type));
-            }
-            if let Some(version) = &record.family.client {
-                beginning.client = Client::Installed(version.clone());
-            }
             let mut sizes = sizes(&prepared, &record);
             if matches!(beginning.client, Client::Bundle(_)) {
                 sizes.root = sizes.root.saturating_add(CLIENT);
@@ -103,6 +100,14 @@ fn look(args: &InitArgs, report: &dyn Report) -> anyhow::Result<Beginning> {
         Err(error) => beginning.decisions = message::problems(&error),
     }
     Ok(beginning)
+}
+
+/// The board that the image selects, and its first device type: what a conversion refuses besides
+/// changes nothing of it.
+fn board(config: &Config, golden: &Golden) -> Option<(String, String)> {
+    let config = plan::with_board(config, golden).ok()?;
+    let device_type = config.board.device_type.as_ref()?.first()?;
+    Some((config.built_upon().last()?.clone(), device_type.clone()))
 }
 
 /// Everything up to the first byte that would be written; its notes are for later.

@@ -467,7 +467,9 @@ fn outside(area: &Area, golden: &Golden, room: &Room<'_>) -> (AreaPlan, Option<S
         || "begin with zeros; the rest is not read and".to_owned(),
         |first| format!("hold data (from byte {first} on) that"),
     );
-    let advice = if area.position == Position::Front && !room.boot.copy_gap {
+    // Where the new table is, as the loader for a BIOS of a PC, it would be refused.
+    let has_place = area.first.is_none_or(|first| first >= room.free().start);
+    let advice = if area.position == Position::Front && !room.boot.copy_gap && has_place {
         "; boot.copy-gap = true copies it"
     } else {
         ""

@@ -1,7 +1,8 @@
 //! `goldsmith init`: the configuration that it writes plans as it is, and nothing is replaced.
 
 use super::{run, stderr, stdout};
-use crate::support::{images, scratch};
+use crate::convert::conversions::partitions;
+use crate::support::{images, must, scratch, tool};
 use std::fs;
 use std::path::Path;
 
@@ -181,4 +182,44 @@ fn decisions_are_marked() {
         "convert -c qemux86-64 -s client.required=false golden.img",
     );
     assert_eq!(nameless.status.code(), Some(1), "a conversion needs a name");
+}
+
+/// An image that a conversion refuses for one thing still says all else: its board and its client.
+#[test]
+fn a_decision_hides_nothing_that_the_image_says() {
+    let (Some(scratch), Some(debugfs)) = (with_golden(), tool("debugfs")) else {
+        return;
+    };
+    let dir = scratch.path();
+    let image = dir.join("undecided.img");
+    fs::copy(dir.join("golden.img"), &image).unwrap();
+    let root = partitions(&image)[&2].start;
+    let slot = format!("{}?offset={root}", image.display());
+    let edit = |command: &str| must(&debugfs, &[&"-w", &"-R", &command, &slot]);
+    let (status, start) = (dir.join("status"), dir.join("rc.local"));
+    edit(&format!("dump /var/lib/dpkg/status {}", status.display()));
+    let mut text = fs::read_to_string(&status).unwrap();
+    text.push_str(
+        "\nPackage: mender-client\nStatus: install ok installed\nArchitecture: amd64\n\
+         Version: 3.4.0+ds1-5+b1\n",
+    );
+    fs::write(&status, text).unwrap();
+    fs::write(&start, "#!/bin/sh\nshutdown -r now\n").unwrap();
+    edit("rm /var/lib/dpkg/status");
+    edit(&format!("write {} /var/lib/dpkg/status", status.display()));
+    edit(&format!("write {} /etc/rc.local", start.display()));
+    edit("sif /etc/rc.local mode 0100755");
+    let made = run(dir, "init undecided.img");
+    assert!(made.status.success(), "{}", stderr(&made));
+    let text = fs::read_to_string(dir.join("device.toml")).unwrap();
+    assert!(
+        text.contains("Decide: a conversion of this image is refused"),
+        "{text}"
+    );
+    assert!(text.contains("\nextends = [\""), "{text}");
+    assert!(text.contains("3.4.0+ds1-5+b1"), "{text}");
+    assert!(
+        !text.lines().any(|line| line.starts_with("bundle")),
+        "{text}"
+    );
 }
