@@ -259,8 +259,15 @@ pub(super) const BARRIERS_OFF: Code = code(
     "take the option out of the line, in the golden image or with [[rootfs.edit]]",
 );
 
+pub(super) const NETWORK_DHCP: Code = code(
+    "network-dhcp",
+    Warning,
+    "an interface asks for its address by DHCP, and the image has no client for it: the device reaches no update server",
+    "install dhcpcd-base, isc-dhcp-client or udhcpc in the golden image",
+);
+
 /// All codes, in the order in which findings of the same severity are shown.
-pub const CODES: [Code; 38] = [
+pub const CODES: [Code; 39] = [
     REFUSED,
     STARTUP_ACTS,
     STARTUP_UNDONE,
@@ -299,4 +306,5 @@ pub const CODES: [Code; 38] = [
     SYSV_SERVICE,
     TRIM_READ_ONLY,
     BARRIERS_OFF,
+    NETWORK_DHCP,
 ];

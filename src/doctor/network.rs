@@ -1,6 +1,8 @@
-//! Settings of the network that are for one machine alone, by its MAC address.
+//! Settings of the network that are for one machine alone, by its MAC address, or that need a
+//! program which the image does not have.
 
 use super::{Finding, System, codes};
+use crate::golden::facts;
 use crate::golden::references::entries;
 
 /// Files, or directories of files, and the words in front of a MAC address.
@@ -21,8 +23,37 @@ const PLACES: [(&str, &[&str]); 8] = [
     ("/etc/cloud/cloud.cfg.d", &["mac_address:", "macaddress:"]),
 ];
 
+/// The clients that `ifup` runs for `inet dhcp` (`interfaces(5)`).
+const DHCP_CLIENTS: [&str; 4] = ["dhclient", "udhcpc", "dhcpcd", "pump"];
+
 /// Findings about the network.
-pub(super) fn examine(system: &System<'_>) -> Option<Finding> {
+pub(super) fn examine(system: &System<'_>) -> Vec<Finding> {
+    let found = [for_one_machine(system), without_dhcp(system)];
+    found.into_iter().flatten().collect()
+}
+
+/// Interfaces of `ifup` that ask for an address, where nothing can.
+fn without_dhcp(system: &System<'_>) -> Option<Finding> {
+    let has = |name: &str| facts::program(system.root, name);
+    if !has("ifup") || DHCP_CLIENTS.into_iter().any(has) {
+        return None;
+    }
+    let mut files = vec!["/etc/network/interfaces".to_owned()];
+    files.extend(entries(system.root, "/etc/network/interfaces.d"));
+    let mut places = Vec::new();
+    for file in files {
+        for (at, line) in (1..).zip(system.text(&file).lines()) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            if let ["iface", name, "inet", "dhcp", ..] = words[..] {
+                places.push((format!("{file}:{at}"), (*name).to_owned()));
+            }
+        }
+    }
+    let text = "an interface asks for its address by DHCP, and no DHCP client is installed";
+    (!places.is_empty()).then(|| Finding::new(&codes::NETWORK_DHCP, text).all(places))
+}
+
+fn for_one_machine(system: &System<'_>) -> Option<Finding> {
     let mut places = Vec::new();
     for (place, words) in PLACES {
         let mut files = entries(system.root, place);

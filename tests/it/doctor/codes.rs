@@ -67,6 +67,10 @@ const CASES: &[Case<'static>] = &[
     ("network-mac", "warning", "/etc/systemd/network/10-lan.link:2", &[
         ("etc/systemd/network/10-lan.link", "[Match]\nMACAddress=52:54:00:12:34:56\n"),
     ]),
+    ("network-dhcp", "warning", "/etc/network/interfaces.d/lan:2", &[
+        ("usr/sbin/ifup", "x"),
+        ("etc/network/interfaces.d/lan", "auto lan\niface lan inet dhcp\n"),
+    ]),
     ("sysv-service", "note", "/etc/init.d/own", &[
         ("etc/init.d/own", "#!/bin/sh\n"),
         ("etc/rc2.d/S01own", "->../init.d/own"),
