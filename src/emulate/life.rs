@@ -86,19 +86,14 @@ pub fn live(
         failed: false,
         slot: 0,
         trial: Duration::ZERO,
-        installing: Duration::ZERO,
+        installing: None,
     };
     story.step("start", Story::start)?;
     story.judge(life.rules, "")?;
     if !life.update {
         return Ok(());
     }
-    story.step("update: install", |story| {
-        let begin = Instant::now();
-        let text = take!(story.install());
-        story.installing = begin.elapsed();
-        Ok(Ok(text))
-    })?;
+    story.step("update: install", Story::install)?;
     story.trial("update: start into it")?;
     story.step("update: commit", Story::commit)?;
     story.step("update: restart", Story::stays)?;
@@ -124,9 +119,9 @@ struct Story<'a> {
     failed: bool,
     /// The committed slot.
     slot: u32,
-    /// How long a restart into an update took, and how long it took to write one.
+    /// How long a restart into an update took, and the least that it took to write one.
     trial: Duration,
-    installing: Duration,
+    installing: Option<Duration>,
 }
 
 impl Story<'_> {
@@ -189,7 +184,11 @@ impl Story<'_> {
     }
 
     fn install(&mut self) -> Outcome<String> {
+        let begin = Instant::now();
         take!(self.device.install());
+        // The shortest: on a machine that had other work, one takes several times as long.
+        let took = begin.elapsed();
+        self.installing = Some(self.installing.map_or(took, |least| least.min(took)));
         let release = self.device.driven.release.clone().unwrap_or_default();
         let other = self.device.other(self.slot);
         Ok(Ok(format!("{release} is written to partition {other}")))
@@ -300,7 +299,7 @@ impl Story<'_> {
 
     fn cut_while_writing(&mut self) -> Outcome<String> {
         // Somewhere in the middle.
-        let after = self.installing * 2 / 5;
+        let after = self.installing.unwrap_or_default() * 2 / 5;
         let writing = take!(self.device.install_interrupted(after));
         let when = match writing {
             true => format!("{} s after its begin", after.as_secs()),
