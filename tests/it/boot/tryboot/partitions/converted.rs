@@ -10,6 +10,7 @@ use crate::convert::conversions::partitions;
 use crate::plan::boards::{SMALL, again, fine, golden, image, refused, run, text, write};
 use crate::support::{must, tool};
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 const ARGUMENTS: &str = "-c raspberrypi4-64 -s boot.bootloader=rpi-tryboot -s boot.tryboot=partitions \
@@ -150,12 +151,7 @@ fn verify_finds_each_damage_of_a_card_with_boot_partitions() {
         fs::write(&image, &sound).unwrap();
         write(at, "bad", bytes);
         put(&image, number, &at.join("bad"), to);
-        let output = run(at, &format!("verify --json {}", image.display()));
-        let said = text(&output.stdout);
-        assert!(
-            !output.status.success() && said.contains(code),
-            "{code} {to}: {said}"
-        );
+        found(at, &image, code);
     }
     // The root filesystem of slot A.
     let slot = format!(
@@ -170,13 +166,36 @@ fn verify_finds_each_damage_of_a_card_with_boot_partitions() {
         fs::write(&image, &sound).unwrap();
         let command = format!("rm {path}");
         must(tool("debugfs").unwrap(), &[&"-w", &"-R", &command, &slot]);
-        let output = run(at, &format!("verify --json {}", image.display()));
-        let said = text(&output.stdout);
-        assert!(
-            !output.status.success() && said.contains(code),
-            "{code}: {said}"
-        );
+        found(at, &image, code);
     }
+    // The settings name the boot partitions in another order.
+    fs::write(&image, &sound).unwrap();
+    let edit = |command: &str| must(tool("debugfs").unwrap(), &[&"-w", &"-R", &command, &slot]);
+    let (config, file) = ("/etc/mender_tryboot.config", at.join("settings"));
+    edit(&format!("dump {config} {}", file.display()));
+    let settings = fs::read_to_string(&file).unwrap();
+    let other = settings.replace("BOOT_PARTITIONS = 2 3", "BOOT_PARTITIONS = 3 2");
+    assert_ne!(other, settings);
+    fs::write(&file, other).unwrap();
+    edit(&format!("rm {config}"));
+    edit(&format!("write {} {config}", file.display()));
+    found(at, &image, "tryboot-partitions");
+    // The second boot partition has no filesystem.
+    fs::write(&image, &sound).unwrap();
+    let at_boot_b = partitions(&image)[&3].start;
+    let disk = fs::OpenOptions::new().write(true).open(&image).unwrap();
+    disk.write_all_at(&[0; 512], at_boot_b).unwrap();
+    found(at, &image, "tryboot-partitions");
+}
+
+/// `verify` fails with this code among its findings.
+fn found(at: &Path, image: &Path, code: &str) {
+    let output = run(at, &format!("verify --json {}", image.display()));
+    let said = text(&output.stdout);
+    assert!(
+        !output.status.success() && said.contains(code),
+        "{code}: {said}"
+    );
 }
 
 #[test]
