@@ -23,7 +23,7 @@ const PLACES: [(&str, &[&str]); 8] = [
     ("/etc/cloud/cloud.cfg.d", &["mac_address:", "macaddress:"]),
 ];
 
-/// The clients that `ifup` runs for `inet dhcp` (`interfaces(5)`).
+/// The clients that `ifup` runs for `inet dhcp` and `inet6 dhcp` (`interfaces(5)`).
 const DHCP_CLIENTS: [&str; 4] = ["dhclient", "udhcpc", "dhcpcd", "pump"];
 
 /// Findings about the network.
@@ -44,7 +44,7 @@ fn without_dhcp(system: &System<'_>) -> Option<Finding> {
     for file in files {
         for (at, line) in (1..).zip(system.text(&file).lines()) {
             let words: Vec<&str> = line.split_whitespace().collect();
-            if let ["iface", name, "inet", "dhcp", ..] = words[..] {
+            if let ["iface", name, "inet" | "inet6", "dhcp", ..] = words[..] {
                 places.push((format!("{file}:{at}"), (*name).to_owned()));
             }
         }

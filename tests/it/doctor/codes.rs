@@ -71,6 +71,10 @@ const CASES: &[Case<'static>] = &[
         ("usr/sbin/ifup", "x"),
         ("etc/network/interfaces.d/lan", "auto lan\niface lan inet dhcp\n"),
     ]),
+    ("network-dhcp", "warning", "/etc/network/interfaces:1", &[
+        ("usr/sbin/ifup", "x"),
+        ("etc/network/interfaces", "iface lan inet6 dhcp\n"),
+    ]),
     ("sysv-service", "note", "/etc/init.d/own", &[
         ("etc/init.d/own", "#!/bin/sh\n"),
         ("etc/rc2.d/S01own", "->../init.d/own"),
