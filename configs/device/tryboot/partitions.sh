@@ -109,15 +109,7 @@ settle() {
     [ "$slot" = "$running" ] || fail 2 "$boot is not the boot partition of the running slot: $boot/config.txt names $used"
     read_autoboot
     committed=$first
-    here "$running"
-    if [ "$running" != "$committed" ]; then
-        with upgrade_available 1 "$entries"
-        with bootcount 1 "$entries"
-    fi
-    mine=$entries
-    [ ! -s "$state" ] || mine=$(cat "$state")
-    truth=$mine
-    [ ! -s "$others" ] || truth=$mine$(cat "$others")
+    derive
 }
 
 # write_trial: no update waits for its trial any more, so no flag starts another slot. A running trial keeps its number: it is this start.

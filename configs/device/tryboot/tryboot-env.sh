@@ -296,6 +296,11 @@ settle() {
     used=$prefix
     slot_of "$used"
     committed=$slot
+    derive
+}
+
+# derive: sets $truth to the variables that follow from the slots $running and $committed, and from what was asked for.
+derive() {
     here "$running"
     if [ "$running" != "$committed" ]; then
         with upgrade_available 1 "$entries"
