@@ -1,20 +1,23 @@
 //! Writes the image and the Artifact. The root filesystem is read once: in one pass its chunks go
 //! to slot A of the image, into the Artifact and into the checksum; slot B is a copy of slot A
-//! within the image. Each new frame is decompressed and compared at once, and everything written to
-//! a file is recorded in a [`WriteLog`], against which the whole file is read back: the Artifact
-//! while slot B is written, a compressed image as it is written.
+//! within the image, which is made while the checksum comes to its end. Each new frame is
+//! decompressed and compared at once, and everything written to a file is recorded in a
+//! [`WriteLog`], against which the whole file is read back: the Artifact while the data partition
+//! is written, a compressed image as it is written.
 
-use crate::artifact::{self, Meta, Signer};
+use crate::artifact::{Meta, Signer};
 use crate::compress::cache::{Cache, FrameCounts};
 use crate::compress::chunker::Chunk;
 use crate::compress::parallel::{CompressFn, CompressedChunk, ParallelCompressor};
 use crate::compress::pool::Buffer;
+use crate::convert::artifact_draft::{ArtifactDraft, HashedPayload};
 use crate::convert::disk_parts::DiskParts;
 use crate::convert::flusher::Flusher;
 use crate::convert::frame_stream::{FrameStream, StreamInput, StreamPosition};
 use crate::convert::judged::Judged;
 use crate::convert::outputs::{Outputs, Pending};
-use crate::convert::write_log::{Segment, WriteLog, follow};
+use crate::convert::root_hash::RootHash;
+use crate::convert::write_log::{Segment, follow};
 use crate::digest::Digest;
 use crate::image::output::container::{self, Container, MirroredRange};
 use crate::image::output::sparse_file::{copy_sparse, write_content, write_sparse};
@@ -23,10 +26,8 @@ use crate::report::Report;
 use crate::side_by_side::joined;
 use crate::stream::{ChunkLengths, Codec, Compression, Content, ReadAt};
 use anyhow::{Context, Result};
-use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io;
-use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc::{Sender, channel, sync_channel};
 
@@ -107,20 +108,6 @@ pub(crate) struct WrittenOutputs {
     pub(crate) payload: HashedPayload,
     /// The SHA-256 of the Artifact, which was read back and compared with `payload`.
     pub(crate) artifact_sha256: Result<Digest>,
-}
-
-/// The expected content of an Artifact.
-#[derive(Debug)]
-pub(crate) struct HashedPayload {
-    /// Log of the whole file.
-    pub(crate) log: WriteLog,
-    /// Position of the data archive in the file (bytes).
-    pub(crate) data: Range<u64>,
-    /// Length of the first frame of the data archive, which contains the header of the root
-    /// filesystem (bytes).
-    pub(crate) first_frame: u64,
-    /// Length of the last frame, which contains what follows the root filesystem (bytes).
-    pub(crate) last_frame: u64,
 }
 
 /// The files under their temporary names.
@@ -228,28 +215,39 @@ impl Emission<'_> {
         let mut hasher = self.block_map.then(hasher);
         std::thread::scope(|scope| {
             let flusher = Flusher::new(scope, [Some(artifact), image]);
-            let (root_sha256, payload) = self.write_artifact(
-                artifact,
-                RootOutputs {
-                    image,
-                    stream: stream.as_mut(),
-                    rootfs: rootfs.as_ref(),
-                    hasher: hasher.as_mut(),
-                    wrote: &|bytes| flusher.add(bytes),
-                },
-            )?;
+            let root_len = self.disk.root.len();
+            self.report
+                .step("writing the root filesystem", Some(root_len));
+            let mut draft = ArtifactDraft::new(artifact, self.meta, root_len, self.signer)?;
+            let others = RootOutputs {
+                image,
+                stream: stream.as_mut(),
+                rootfs: rootfs.as_ref(),
+                hasher: hasher.as_mut(),
+                wrote: &|bytes| flusher.add(bytes),
+            };
+            let root_hash = self
+                .write_root(artifact, &mut draft.payload, others)
+                .context("the root filesystem")?;
+            draft.end_payload()?;
+            // The zeros at the end of the root filesystem are hashed meanwhile.
+            let root_hash = scope.spawn(|| root_hash.finish());
             if let (OutputFormat::Raw, Some(image), Some(rootfs)) = (self.format, image, rootfs) {
                 let start = self.disk.layout.root_a.start;
                 let root = start..start + self.disk.root.len();
                 copy_sparse(image.file(), root, rootfs.file(), 0).map_err(|e| rootfs.writing(e))?;
             }
             self.frames.report("of the root filesystem", self.report);
+            let slot_b = |image| self.write_slot_b(image, stream.as_mut().zip(slot));
+            image.map(slot_b).transpose()?;
+            let root_sha256 = joined(root_hash);
+            let payload = draft.finish(&root_sha256)?;
             // The Artifact is complete, and what there is of the image can reach the disk too.
             let read_back = scope.spawn(move || (payload.log.read_back(artifact.file()), payload));
             flusher.now();
             let finish = |image| {
                 let data = data(&root_sha256)?;
-                self.finish_image(image, stream.as_mut().zip(slot), &data)?;
+                self.finish_image(image, stream.as_mut(), &data)?;
                 self.frames.report("of the data partition", self.report);
                 hasher
                     .map(|hasher| self.disk.block_map(&hasher.finish()?, &data))
@@ -292,22 +290,35 @@ impl Emission<'_> {
         }
     }
 
-    /// Writes everything after the root filesystem in slot A, or a container as a whole; a stream
-    /// comes with the position of slot A.
-    fn finish_image(
+    /// Writes slot B, except in a container format; a stream comes with the position of slot A.
+    fn write_slot_b(
         &self,
         image: &Pending,
         stream: Option<(&mut FrameStream, StreamPosition)>,
-        data: &Content,
     ) -> io::Result<()> {
         let step = "writing slot B and the data partition";
         self.report.step(step, None);
         match (self.format, stream) {
+            (OutputFormat::Raw, _) => self.raw_slot_b(image.file()),
+            (_, Some((stream, slot))) => self.stream_slot_b(stream, slot),
+            _ => Ok(()),
+        }
+        .map_err(|e| image.writing(e))
+    }
+
+    /// Writes everything after slot B, or a container as a whole.
+    fn finish_image(
+        &self,
+        image: &Pending,
+        stream: Option<&mut FrameStream>,
+        data: &Content,
+    ) -> io::Result<()> {
+        match (self.format, stream) {
             (OutputFormat::Container(container), _) => {
                 self.write_container(image.file(), container, data)
             }
-            (_, Some((stream, slot))) => self.stream_back(stream, slot, data),
-            _ => self.raw_back(image.file(), data),
+            (_, Some(stream)) => self.stream_back(stream, data),
+            _ => write_content(image.file(), self.disk.layout.data.start, data),
         }
         .map_err(|e| image.writing(e))
     }
@@ -320,56 +331,13 @@ impl Emission<'_> {
         write_content(file, self.disk.layout.boot.start, self.disk.boot)
     }
 
-    /// Writes the Artifact, and slot A and the root filesystem file in the same pass. Returns the
-    /// SHA-256 of the root filesystem and the expected content of the Artifact.
-    fn write_artifact(
-        &self,
-        artifact: &Pending,
-        others: RootOutputs<'_, '_>,
-    ) -> Result<([u8; 32], HashedPayload)> {
-        let root = self.disk.root;
-        self.report
-            .step("writing the root filesystem", Some(root.len()));
-        let draft = artifact::Draft::new(self.meta, root.len(), self.signer)
-            .context("making the Artifact")?;
-        let mut payload = FrameStream::new(artifact.file(), draft.data_offset(), self.meta.codec);
-        let writing = |e| artifact.writing(e);
-        let (head, tail) = (draft.head()?, draft.tail()?);
-        payload.append(StreamInput::Frame(&head)).map_err(writing)?;
-        let sha256 = self
-            .write_root(artifact, &mut payload, others)
-            .context("the root filesystem")?;
-        payload.append(StreamInput::Frame(&tail)).map_err(writing)?;
-        let data = draft.data_offset()..payload.end();
-        let finished = draft
-            .finish(&sha256, data.end - data.start)
-            .context("making the Artifact")?;
-        payload
-            .append(StreamInput::Frame(&finished.back))
-            .map_err(writing)?;
-        artifact
-            .file()
-            .write_all_at(&finished.front, 0)
-            .map_err(writing)?;
-        let mut log = WriteLog::default();
-        log.push(&finished.front);
-        log.append(&payload.log);
-        let payload = HashedPayload {
-            log,
-            data,
-            first_frame: head.len() as u64,
-            last_frame: tail.len() as u64,
-        };
-        Ok((sha256, payload))
-    }
-
-    /// The one pass over the root filesystem, whose SHA-256 it returns.
+    /// The one pass over the root filesystem.
     fn write_root(
         &self,
         artifact: &Pending,
         payload: &mut FrameStream,
         others: RootOutputs<'_, '_>,
-    ) -> io::Result<[u8; 32]> {
+    ) -> io::Result<RootHash> {
         let RootOutputs {
             image,
             mut stream,
@@ -403,7 +371,7 @@ impl Emission<'_> {
             jobs: self.jobs,
             on_data: Some(&on_data),
         };
-        let mut hash = Sha256::new();
+        let mut hash = RootHash::default();
         let mut at = slot;
         std::thread::scope(|scope| {
             // The digests of the block map take as long as the digest of the whole, so they get a
@@ -422,7 +390,7 @@ impl Emission<'_> {
                     // The thread ends when there are no more chunks.
                     let _ = chunks.send(chunk.plain.clone());
                 }
-                update(&mut hash, &chunk.plain);
+                hash.add(&chunk.plain);
                 self.compare(&mut at, &chunk.plain)?;
                 self.report.advance(chunk.plain.len() as u64);
                 wrote(chunk.plain.len() as u64);
@@ -438,7 +406,7 @@ impl Emission<'_> {
                 }
             })
         })?;
-        Ok(hash.finalize().into())
+        Ok(hash)
     }
 
     /// Puts one frame in the place of `frame`: from the cache if there is one and it has the frame.
@@ -493,15 +461,15 @@ impl Emission<'_> {
         container::write(file, container, self.disk.content(data), slot_b)
     }
 
-    /// Writes slot B and the data partition of a raw image.
-    fn raw_back(&self, file: &File, data: &Content) -> io::Result<()> {
+    /// Writes slot B of a raw image.
+    fn raw_slot_b(&self, file: &File) -> io::Result<()> {
         let layout = &self.disk.layout;
-        if self.disk.copy_to_b {
-            let a = layout.root_a.start;
-            let root = a..a + self.disk.root.len();
-            copy_sparse(file, root, file, layout.root_b.start)?;
+        if !self.disk.copy_to_b {
+            return Ok(());
         }
-        write_content(file, layout.data.start, data)
+        let a = layout.root_a.start;
+        let root = a..a + self.disk.root.len();
+        copy_sparse(file, root, file, layout.root_b.start)
     }
 
     /// Streams the disk from its start to slot A.
@@ -515,13 +483,9 @@ impl Emission<'_> {
         self.stream_content(stream, 0, &front)
     }
 
-    /// Streams everything after the root filesystem in slot A, which begins at `slot`.
-    fn stream_back(
-        &self,
-        stream: &mut FrameStream,
-        slot: StreamPosition,
-        data: &Content,
-    ) -> io::Result<()> {
+    /// Streams what is between the root filesystem in slot A, which begins at `slot`, and the data
+    /// partition.
+    fn stream_slot_b(&self, stream: &mut FrameStream, slot: StreamPosition) -> io::Result<()> {
         let layout = &self.disk.layout;
         let end = stream.position();
         let root_len = self.disk.root.len();
@@ -532,7 +496,12 @@ impl Emission<'_> {
         } else {
             self.stream_content(stream, layout.root_b.start, &Content::hole(root_len))?;
         }
-        self.stream_content(stream, layout.root_b.start + root_len, &gap)?;
+        self.stream_content(stream, layout.root_b.start + root_len, &gap)
+    }
+
+    /// Streams the data partition and what follows it.
+    fn stream_back(&self, stream: &mut FrameStream, data: &Content) -> io::Result<()> {
+        let layout = &self.disk.layout;
         let mut back = Content::hole(0);
         back.push_content(0, data);
         for (offset, bytes) in self
@@ -583,18 +552,5 @@ fn hash_range(hasher: &mut RangeHasher, plain: &Chunk) {
     match plain {
         Chunk::Data(bytes) => hasher.update(bytes),
         Chunk::Zero(len) => hasher.update_zeros(*len),
-    }
-}
-
-fn update(hash: &mut Sha256, plain: &Chunk) {
-    static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
-    match plain {
-        Chunk::Data(bytes) => hash.update(&bytes[..]),
-        Chunk::Zero(len) => {
-            for _ in 0..len / ZEROS.len() {
-                hash.update(ZEROS.as_slice());
-            }
-            hash.update(&ZEROS[..len % ZEROS.len()]);
-        }
     }
 }

@@ -2,6 +2,7 @@
 //! write, check and publish ([`convert`]). `plan` stops after the fourth and shows what is there,
 //! so that a dry run is not a second implementation.
 
+mod artifact_draft;
 mod bills;
 mod check;
 mod details;
@@ -21,6 +22,7 @@ mod publish;
 mod record;
 mod rehearsal;
 mod reworded;
+mod root_hash;
 mod shared;
 mod space;
 #[cfg(test)]
