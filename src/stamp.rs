@@ -55,7 +55,7 @@ pub struct Stamp {
     /// The time of everything that goldsmith creates. Copied files keep theirs.
     pub time: Time,
     /// The name of the device family. Identities must not change between releases, so they depend
-    /// on nothing else.
+    /// on nothing else; those of the root filesystem not even on it ([`Stamp::common_uuid`]).
     pub family: String,
 }
 
@@ -64,24 +64,21 @@ impl Stamp {
     /// the SHA-256 of `goldsmith`, family and purpose, each followed by a zero byte.
     #[must_use]
     pub fn bytes(&self, purpose: &str) -> [u8; 16] {
-        let mut hash = Sha256::new();
-        for part in ["goldsmith", &self.family, purpose] {
-            hash.update(part.as_bytes());
-            hash.update([0]);
-        }
-        let digest = hash.finalize();
-        let mut out = [0; 16];
-        out.copy_from_slice(&digest[..16]);
-        out
+        derive(&self.family, purpose)
     }
 
     /// A UUID for `purpose`, marked as version 8 (custom), variant RFC 9562.
     #[must_use]
     pub fn uuid(&self, purpose: &str) -> Uuid {
-        let mut out = self.bytes(purpose);
-        out[6] = out[6] & 0x0f | 0x80;
-        out[8] = out[8] & 0x3f | 0x80;
-        Uuid(out)
+        version8(self.bytes(purpose))
+    }
+
+    /// A UUID for `purpose` that is the same for all families and releases: that of a family whose
+    /// name is empty, which no device type is. It is for the root filesystem, whose metadata would
+    /// otherwise differ in every block between the boards of one golden image.
+    #[must_use]
+    pub fn common_uuid(purpose: &str) -> Uuid {
+        version8(derive("", purpose))
     }
 
     /// A number for `purpose`, never zero: MBR disk IDs and FAT volume IDs.
@@ -90,6 +87,27 @@ impl Stamp {
         let b = self.bytes(purpose);
         u32::from_le_bytes([b[0], b[1], b[2], b[3]]).max(1)
     }
+}
+
+/// The first 16 bytes of the SHA-256 of `goldsmith`, family and purpose, each followed by a zero
+/// byte.
+fn derive(family: &str, purpose: &str) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    for part in ["goldsmith", family, purpose] {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    let digest = hash.finalize();
+    let mut out = [0; 16];
+    out.copy_from_slice(&digest[..16]);
+    out
+}
+
+/// A UUID of these bytes, marked as version 8 (custom), variant RFC 9562.
+fn version8(mut bytes: [u8; 16]) -> Uuid {
+    bytes[6] = bytes[6] & 0x0f | 0x80;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    Uuid(bytes)
 }
 
 /// Seconds since 1970 as `YYYY-MM-DDThh:mm:ssZ` (RFC 3339, section 5.6). Years before 0 and after
@@ -160,6 +178,13 @@ mod tests {
         };
         assert_eq!(a.uuid("root-a"), b.uuid("root-a"));
         assert_ne!(a.uuid("root-a"), a.uuid("root-b"));
+        assert_ne!(a.uuid("root-a"), Stamp::common_uuid("root-a"));
+        assert_ne!(Stamp::common_uuid("root-a"), Stamp::common_uuid("root-b"));
+        assert_eq!(
+            Stamp::common_uuid("root filesystem").to_string(),
+            "2f1f03bd-fb87-883b-be94-4af53b83eb9f",
+            "it must never change: releases of a board keep it"
+        );
         let text = a.uuid("root-a").to_string();
         assert_eq!(text.parse(), Ok(a.uuid("root-a")));
         assert_eq!(text.as_bytes()[14], b'8');

@@ -204,7 +204,7 @@ keys! {
         /// The `fsck` pass number in `fstab`; 0 for no check at boot.
         fsck_pass: u32 => Number<0, 2> { default "1" }
         /// The UUID of the root filesystem, the same in both partitions.
-        uuid: Option<Uuid> => Id { unset "derived from the device type", like "\"3a9e1d52-8c44-4b5e-b5a7-2f1d6f3c7e10\"" }
+        uuid: Option<Uuid> => Id { unset "the same for all boards and releases", like "\"3a9e1d52-8c44-4b5e-b5a7-2f1d6f3c7e10\"" }
     }
 
     /// The data partition, which updates do not touch.

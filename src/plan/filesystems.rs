@@ -7,7 +7,7 @@ use crate::fs::ext4::write::Options;
 use crate::golden::Golden;
 use crate::platform::Bootloader;
 use crate::problem::Problem;
-use crate::stamp::{Stamp, Uuid};
+use crate::stamp::Stamp;
 use crate::units::{MIB, align_up, enough, human};
 
 /// The root filesystem and its two slots.
@@ -132,7 +132,13 @@ impl RootPlan {
         loader: Bootloader,
     ) -> Self {
         let root = &config.root;
-        let mut filesystem = options(root.uuid, "root filesystem", stamp);
+        // The seed of every checksum of its metadata is the UUID: with one of the device type, no
+        // block of them would be the same on two boards.
+        let uuid = root
+            .uuid
+            .unwrap_or_else(|| Stamp::common_uuid("root filesystem"));
+        let seed = Stamp::common_uuid("directory hash");
+        let mut filesystem = Options::new(uuid, seed, stamp.time);
         filesystem.wide = !is_narrow(golden, loader);
         filesystem.label.clone_from(&golden.root.info.label);
         filesystem.preserve_layout.clone_from(&host.preserve_layout);
@@ -182,7 +188,8 @@ pub(super) fn narrow_note(golden: &Golden, loader: Bootloader) -> Option<String>
 impl DataPlan {
     pub(super) fn new(config: &Config, stamp: &Stamp) -> Self {
         let data = &config.data;
-        let mut filesystem = options(data.uuid, "data filesystem", stamp);
+        let uuid = data.uuid.unwrap_or_else(|| stamp.uuid("data filesystem"));
+        let mut filesystem = Options::new(uuid, stamp.uuid("directory hash"), stamp.time);
         filesystem.label = b"data".to_vec();
         Self {
             size: data.size,
@@ -193,11 +200,6 @@ impl DataPlan {
             filesystem,
         }
     }
-}
-
-fn options(uuid: Option<Uuid>, purpose: &str, stamp: &Stamp) -> Options {
-    let uuid = uuid.unwrap_or_else(|| stamp.uuid(purpose));
-    Options::new(uuid, stamp.uuid("directory hash"), stamp.time)
 }
 
 #[cfg(test)]

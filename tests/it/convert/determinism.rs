@@ -327,6 +327,36 @@ fn a_packed_input_gives_the_same_image() {
     }
 }
 
+/// The root filesystems of two boards of one golden image differ in the files that name the board or
+/// its partitions, and in no metadata: what a fleet pays for each board depends on it.
+#[test]
+fn root_filesystems_of_two_boards_differ_in_few_blocks() {
+    if !images::can_make() {
+        return;
+    }
+    let dir = scratch();
+    materials(dir.path());
+    let config = fs::read_to_string(dir.path().join("device.toml")).unwrap();
+    let root_of = |device_type: &str| {
+        let text = format!("{config}[board]\ndevice-type = \"{device_type}\"\n");
+        fs::write(dir.path().join("device.toml"), text).unwrap();
+        let mut files = here(dir.path(), "raw", None);
+        fs::remove_dir_all(dir.path().join("deploy")).unwrap();
+        let mut names = files.keys().filter(|name| name.ends_with(".ext4"));
+        let name = names.next().expect("the root filesystem").clone();
+        files.remove(&name).unwrap()
+    };
+    let (atlas, delos) = (root_of("atlas"), root_of("delos"));
+    assert_eq!(atlas.len(), delos.len());
+    let blocks = atlas.chunks(4096).zip(delos.chunks(4096));
+    let differing: Vec<usize> = blocks
+        .enumerate()
+        .filter(|(_, (one, other))| one != other)
+        .map(|(at, _)| at)
+        .collect();
+    assert!((1..=6).contains(&differing.len()), "{differing:?}");
+}
+
 #[test]
 fn a_different_input_is_seen() {
     if !images::can_make() {

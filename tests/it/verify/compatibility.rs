@@ -38,8 +38,11 @@ fn a_release_fits_the_devices_of_the_one_before() {
     let Some(small) = small() else { return };
     let dir = scratch();
     let out = dir.path().join("out");
-    for name in ["r1", "r2"] {
+    // Devices of releases that had another UUID in their slots take the update as others do.
+    let earlier = "root.uuid=3a9e1d52-8c44-4b5e-b5a7-2f1d6f3c7e10";
+    for (name, uuid) in [("r1", Some(earlier)), ("r2", None)] {
         let mut command = convert(small, &out);
+        command.args(uuid.iter().flat_map(|uuid| ["--set", uuid]));
         assert!(
             command
                 .args(["--set", &format!("output.name={name}")])
