@@ -285,6 +285,42 @@ impl Judged {
         Ok(())
     }
 
+    /// Whether all that was judged in `range` of the disk was judged by `other` too, with the same
+    /// bytes: what was written for `other` then needs no comparison. It counts as found.
+    pub(super) fn is_part_of(&self, other: &Self, range: Range<u64>) -> bool {
+        let first = self
+            .readings
+            .partition_point(|reading| reading.offset < range.start);
+        let last = self
+            .readings
+            .partition_point(|reading| reading.offset < range.end);
+        let readings = &self.readings[first..last];
+        let mut holes = 0;
+        let from = self.holes.partition_point(|hole| hole.end <= range.start);
+        for hole in &self.holes[from..] {
+            if hole.start >= range.end {
+                break;
+            }
+            let hole = hole.start.max(range.start)..hole.end.min(range.end);
+            let at = other.holes.partition_point(|known| known.end <= hole.start);
+            let is_known = other
+                .holes
+                .get(at)
+                .is_some_and(|known| known.start <= hole.start && hole.end <= known.end);
+            if !is_known {
+                return false;
+            }
+            holes += hole.end - hole.start;
+        }
+        let known = |reading| other.readings.binary_search(reading).is_ok();
+        if !readings.iter().all(known) {
+            return false;
+        }
+        self.written.fetch_add(readings.len(), Ordering::Relaxed);
+        self.written_holes.fetch_add(holes, Ordering::Relaxed);
+        true
+    }
+
     /// Whether everything that was judged was found in what was written.
     pub(super) fn is_written(&self) -> bool {
         self.written.load(Ordering::Relaxed) == self.readings.len()

@@ -151,6 +151,21 @@ impl<'a> RangeHasher<'a> {
         }
     }
 
+    /// Passes over what is before `offset`, of which `known` has the digests of ranges. A range that
+    /// ends later is read by [`Self::finish`].
+    pub fn skip_to(&mut self, offset: u64, known: &[MappedRange]) {
+        while let Some(current) = self.current.take_if(|range| range.bytes.start < offset) {
+            let found = known.iter().find(|range| range.bytes == current.bytes);
+            if let Some(found) = found.filter(|range| range.bytes.end <= offset) {
+                // It may be there already.
+                let _ = current.sha256.set(found.sha256);
+            }
+            self.done.push(current);
+            self.begin_next();
+        }
+        self.at = self.at.max(offset);
+    }
+
     /// Adds `len` zeros.
     pub fn update_zeros(&mut self, mut len: usize) {
         static ZEROS: [u8; 1 << 16] = [0; 1 << 16];

@@ -1,0 +1,238 @@
+//! The one pass over the root filesystem: its chunks go to slot A of the image, into the Artifact and
+//! into the digests. What conversions of the same golden image have written before is copied.
+
+use super::emit::{Emission, OutputFormat, common_chunk_lengths};
+use super::frame_stream::{FrameStream, StreamInput, StreamPosition};
+use super::known_roots::{KnownStart, Wanted, WrittenChunk, WrittenFrames, WrittenRoot};
+use super::outputs::Pending;
+use super::root_hash::RootHash;
+use crate::compress::chunker::Chunk;
+use crate::compress::parallel::{CompressFn, CompressedChunk, ParallelCompressor};
+use crate::compress::pool::Buffer;
+use crate::image::output::RangeHasher;
+use crate::image::output::sparse_file::write_sparse;
+use crate::stream::{Codec, Compression, ReadAt as _};
+use std::io;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::Scope;
+
+/// The pass over the root filesystem.
+pub(super) struct RootPass {
+    pub(super) hash: RootHash,
+    /// What is remembered of it for other conversions, if they can use it.
+    pub(super) chunks: Vec<WrittenChunk>,
+}
+
+/// Everything but the Artifact that the pass over the root filesystem writes.
+pub(super) struct RootOutputs<'a, 'f> {
+    /// The disk image, if there is one; the pass writes slot A of a raw image.
+    pub(super) image: Option<&'a Pending>,
+    /// The stream of a compressed disk image.
+    pub(super) stream: Option<&'a mut FrameStream<'f>>,
+    /// The root filesystem as a file of its own.
+    pub(super) rootfs: Option<&'a Pending>,
+    /// The digests of the block map.
+    pub(super) hasher: Option<&'a mut RangeHasher<'f>>,
+    /// Called with the number of bytes that were written.
+    pub(super) wrote: &'a dyn Fn(u64),
+}
+
+impl Emission<'_> {
+    /// The one pass over the root filesystem.
+    pub(super) fn write_root(
+        &self,
+        artifact: &Pending,
+        payload: &mut FrameStream,
+        others: RootOutputs<'_, '_>,
+    ) -> io::Result<RootPass> {
+        let RootOutputs {
+            image,
+            mut stream,
+            rootfs,
+            mut hasher,
+            wrote,
+        } = others;
+        let root = self.disk.root;
+        let codecs = self.codecs();
+        let lengths = common_chunk_lengths(&codecs);
+        let compress: Vec<_> = codecs
+            .iter()
+            .map(|codec| {
+                move |plain: &[u8], frame: &mut Vec<u8>| self.compress(*codec, plain, frame)
+            })
+            .collect();
+        let slot = self.disk.layout.root_a.start;
+        // The file of the root filesystem is a copy of a slot, if there is one.
+        let raw = image.filter(|_| self.format == OutputFormat::Raw);
+        let raw = raw.map(|image| (image, slot));
+        let plain_output = raw.or(rootfs.map(|file| (file, 0)));
+        let on_data = |offset: u64, plain: &[u8]| -> io::Result<()> {
+            plain_output.map_or(Ok(()), |(output, start)| {
+                write_sparse(output.file(), start + offset, plain).map_err(|e| output.writing(e))
+            })
+        };
+        let known = match plain_output {
+            None => self.known_start(&codecs)?,
+            Some(_) => None,
+        };
+        let mut written = Vec::new();
+        if let Some(known) = &known {
+            let image = stream.as_deref_mut().zip(image);
+            self.take(known, (payload, artifact), image, hasher.as_deref_mut())?;
+            wrote(known.len());
+            written.extend_from_slice(known.chunks());
+        }
+        let skipped = known.map_or(0, |known| known.len());
+        let compressor = ParallelCompressor {
+            content: root,
+            start: skipped,
+            lengths,
+            compress: compress.iter().map(|one| one as &CompressFn).collect(),
+            jobs: self.jobs,
+            on_data: Some(&on_data),
+        };
+        let mut hash = written
+            .last()
+            .map_or_else(RootHash::default, |chunk| chunk.hash.clone());
+        let mut at = slot + skipped;
+        std::thread::scope(|scope| {
+            let chunks = hasher.map(|hasher| hash_ranges(scope, hasher));
+            compressor.run(&mut |chunk| {
+                if let Some(chunks) = &chunks {
+                    // The thread ends when there are no more chunks.
+                    let _ = chunks.send(chunk.plain.clone());
+                }
+                hash.add(&chunk.plain);
+                self.compare(&mut at, &chunk.plain)?;
+                written.push(WrittenChunk {
+                    end: at - slot,
+                    hash: hash.clone(),
+                });
+                self.report.advance(chunk.plain.len() as u64);
+                wrote(chunk.plain.len() as u64);
+                let image = stream.as_deref_mut().zip(image);
+                self.append(&chunk, (payload, artifact), image)
+            })
+        })?;
+        // Others can use it if it has frames, and need it if they know nothing like it.
+        if self.known_roots.is_none() || plain_output.is_some() || skipped >= root.len() / 2 {
+            written.clear();
+        }
+        Ok(RootPass {
+            hash,
+            chunks: written,
+        })
+    }
+
+    /// The start of the root filesystem that another conversion has written.
+    fn known_start(&self, codecs: &[Codec]) -> io::Result<Option<KnownStart>> {
+        let Some(known) = self.known_roots.filter(|_| !codecs.is_empty()) else {
+            return Ok(None);
+        };
+        let payload = self.meta.codec;
+        if payload.kind() == Compression::None {
+            return Ok(None);
+        }
+        known.start(&Wanted {
+            content: self.disk.root,
+            slot: self.disk.layout.root_a.start,
+            lengths: common_chunk_lengths(codecs),
+            codecs,
+            judged: self.judged.as_deref(),
+        })
+    }
+
+    /// Appends the frames of a known start to Artifact and image.
+    fn take(
+        &self,
+        known: &KnownStart,
+        (payload, artifact): (&mut FrameStream, &Pending),
+        image: Option<(&mut FrameStream, &Pending)>,
+        hasher: Option<&mut RangeHasher>,
+    ) -> io::Result<()> {
+        known.append_to(payload).map_err(|e| artifact.writing(e))?;
+        if let Some((stream, image)) = image {
+            known.append_to(stream).map_err(|e| image.writing(e))?;
+        }
+        if let Some(hasher) = hasher {
+            hasher.skip_to(known.len(), known.digests());
+        }
+        self.report.advance(known.len());
+        Ok(())
+    }
+
+    /// Appends the frames of a chunk to Artifact and image.
+    fn append(
+        &self,
+        chunk: &CompressedChunk,
+        (payload, artifact): (&mut FrameStream, &Pending),
+        image: Option<(&mut FrameStream, &Pending)>,
+    ) -> io::Result<()> {
+        let (payload_input, image_input) = self.select_frames(chunk);
+        payload
+            .append(payload_input)
+            .map_err(|e| artifact.writing(e))?;
+        image.map_or(Ok(()), |(stream, image)| {
+            stream.append(image_input).map_err(|e| image.writing(e))
+        })
+    }
+
+    /// The input for the Artifact and the input for the image: the first and the last frame of a
+    /// chunk, see [`Self::codecs`].
+    fn select_frames<'c>(&self, chunk: &'c CompressedChunk) -> (StreamInput<'c>, StreamInput<'c>) {
+        let input = |frame: Option<&'c std::sync::Arc<Buffer>>| {
+            frame.map_or(StreamInput::Plain(&chunk.plain), |frame| {
+                StreamInput::Frame(frame)
+            })
+        };
+        let payload = if self.meta.codec.kind() == Compression::None {
+            None
+        } else {
+            chunk.frames.first()
+        };
+        (input(payload), input(chunk.frames.last()))
+    }
+
+    /// What other conversions can take of the root filesystem, whose frames are the last in these
+    /// streams from the positions on; `None` if they cannot, or know most of it.
+    pub(super) fn remembered(
+        &self,
+        chunks: Vec<WrittenChunk>,
+        streams: &[(&FrameStream, StreamPosition)],
+    ) -> io::Result<Option<WrittenRoot>> {
+        if chunks.is_empty() {
+            return Ok(None);
+        }
+        let frames = streams
+            .iter()
+            .map(|(stream, begin)| WrittenFrames::of(stream, *begin, stream.position()));
+        Ok(Some(WrittenRoot {
+            content: self.disk.root.clone(),
+            slot: self.disk.layout.root_a.start,
+            lengths: common_chunk_lengths(&self.codecs()),
+            frames: frames.collect::<io::Result<_>>()?,
+            chunks,
+            judged: self.judged.clone(),
+            digests: Vec::new(),
+        }))
+    }
+}
+
+/// Adds the chunks that are sent to `hasher`. The digests of the block map take as long as the digest
+/// of the whole, so they get a thread of their own. Both must be computed from front to back.
+fn hash_ranges<'s>(scope: &'s Scope<'s, '_>, hasher: &'s mut RangeHasher<'_>) -> SyncSender<Chunk> {
+    let (chunks, received) = sync_channel::<Chunk>(0);
+    scope.spawn(move || {
+        received
+            .into_iter()
+            .for_each(|plain| hash_range(hasher, &plain))
+    });
+    chunks
+}
+
+fn hash_range(hasher: &mut RangeHasher, plain: &Chunk) {
+    match plain {
+        Chunk::Data(bytes) => hasher.update(bytes),
+        Chunk::Zero(len) => hasher.update_zeros(*len),
+    }
+}
