@@ -327,8 +327,8 @@ fn a_packed_input_gives_the_same_image() {
     }
 }
 
-/// The root filesystems of two boards of one golden image differ in the files that name the board or
-/// its partitions, and in no metadata: what a fleet pays for each board depends on it.
+/// The root filesystems of two boards of one golden image differ in the files that name the board
+/// or its partitions, and in no metadata: what a fleet pays for each board depends on it.
 #[test]
 fn root_filesystems_of_two_boards_differ_in_few_blocks() {
     if !images::can_make() {
