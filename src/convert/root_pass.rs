@@ -62,10 +62,7 @@ impl Emission<'_> {
             })
             .collect();
         let slot = self.disk.layout.root_a.start;
-        // The file of the root filesystem is a copy of a slot, if there is one.
-        let raw = image.filter(|_| self.format == OutputFormat::Raw);
-        let raw = raw.map(|image| (image, slot));
-        let plain_output = raw.or(rootfs.map(|file| (file, 0)));
+        let plain_output = self.plain_output(image, rootfs);
         let on_data = |offset: u64, plain: &[u8]| -> io::Result<()> {
             plain_output.map_or(Ok(()), |(output, start)| {
                 write_sparse(output.file(), start + offset, plain).map_err(|e| output.writing(e))
@@ -75,14 +72,15 @@ impl Emission<'_> {
             None => self.known_start(&codecs)?,
             Some(_) => None,
         };
-        let mut written = Vec::new();
-        if let Some(known) = &known {
+        let mut written = known
+            .as_ref()
+            .map_or_else(Vec::new, |known| known.chunks().to_vec());
+        let skipped = known.as_ref().map_or(0, KnownStart::len);
+        if let Some(known) = known {
             let image = stream.as_deref_mut().zip(image);
-            self.take(known, (payload, artifact), image, hasher.as_deref_mut())?;
-            wrote(known.len());
-            written.extend_from_slice(known.chunks());
+            self.take(&known, (payload, artifact), image, hasher.as_deref_mut())?;
+            wrote(skipped);
         }
-        let skipped = known.map_or(0, |known| known.len());
         let compressor = ParallelCompressor {
             content: root,
             start: skipped,
@@ -122,6 +120,18 @@ impl Emission<'_> {
             hash,
             chunks: written,
         })
+    }
+
+    /// The file that gets the root filesystem as it is, and where it begins there (bytes). The file
+    /// of the root filesystem is a copy of a slot, if there is one.
+    fn plain_output<'p>(
+        &self,
+        image: Option<&'p Pending>,
+        rootfs: Option<&'p Pending>,
+    ) -> Option<(&'p Pending, u64)> {
+        let raw = image.filter(|_| self.format == OutputFormat::Raw);
+        let raw = raw.map(|image| (image, self.disk.layout.root_a.start));
+        raw.or(rootfs.map(|file| (file, 0)))
     }
 
     /// The start of the root filesystem that another conversion has written.
