@@ -222,12 +222,16 @@ impl Emission<'_> {
                 wrote: &|bytes| flusher.add(bytes),
             };
             let begin = draft.payload.position();
-            let RootPass { hash, chunks } = self
+            let RootPass {
+                hash,
+                chunks,
+                own_frames,
+            } = self
                 .write_root(artifact, &mut draft.payload, others)
                 .context("the root filesystem")?;
             let mut streams = vec![(&draft.payload, begin)];
             streams.extend(stream.as_ref().zip(slot));
-            let mut root = self.remembered(chunks, &streams)?;
+            let mut root = self.remembered((chunks, own_frames), &streams)?;
             draft.end_payload()?;
             // The zeros at the end of the root filesystem are hashed meanwhile.
             let root_hash = scope.spawn(|| hash.finish());

@@ -533,6 +533,53 @@ mod tests {
     }
 
     #[test]
+    fn what_was_judged_of_another_disk_holds_where_all_of_it_is_the_same() {
+        let start = 2 * MIB;
+        let range = start..start + MIB;
+        let other = judged(
+            parts(),
+            &[start..start + 9000, start + 20_000..start + 30_000],
+        );
+        // Part of it, read in the same blocks.
+        let part = judged(parts(), &[start..start + 9000]);
+        assert!(part.is_part_of(&other, range.clone()));
+        assert!(part.is_written());
+        // More than that, only the first blocks of which are the same.
+        let more = judged(parts(), &[start..start + 9001]);
+        assert!(!more.is_part_of(&other, range.clone()));
+        assert!(more.is_part_of(&other, start..start + 8192));
+        assert!(!more.is_written());
+        // Other bytes.
+        let mut changed = disk();
+        changed[start as usize + 100] ^= 1;
+        let disk = WatchedDisk::new(Content::bytes(changed), parts());
+        let mut buf = [0; 200];
+        disk.read_exact_at(start, &mut buf).unwrap();
+        assert!(!disk.judged().is_part_of(&other, range));
+    }
+
+    #[test]
+    fn holes_of_another_disk_hold_where_it_has_them() {
+        let start = 2 * MIB;
+        let only_root = WrittenParts {
+            only_root: true,
+            copy_to_b: false,
+            ..parts()
+        };
+        let holes = |data| judged_holes(only_root, data, start);
+        let other = holes(start + 8192..start + 16_384);
+        let end = start + only_root.root_len;
+        let same = holes(start + 8192..start + 16_384);
+        assert!(same.is_part_of(&other, start..start + 12_288));
+        assert!(!same.is_written());
+        assert!(same.is_part_of(&other, start + 12_288..end));
+        assert!(same.is_written());
+        let longer = holes(start + 8192..start + 12_288);
+        assert!(longer.is_part_of(&other, start..start + 12_288));
+        assert!(!longer.is_part_of(&other, start + 12_288..end));
+    }
+
+    #[test]
     fn a_hole_across_partitions_is_cut_where_they_begin_and_end() {
         let holes = |parts: WrittenParts, offset| judged_holes(parts, 0..MIB, offset).holes;
         let end_a = 2 * MIB + MIB + 5000;

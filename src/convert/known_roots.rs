@@ -111,6 +111,7 @@ impl KnownStart {
 }
 
 /// What a conversion needs of a root filesystem that was written before.
+#[derive(Clone, Copy)]
 pub(super) struct Wanted<'a> {
     pub(super) content: &'a Content,
     /// Where slot A begins on the disk (bytes).
@@ -184,5 +185,124 @@ impl KnownStart {
             }
         }
         self.count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::convert::frame_stream::StreamInput;
+    use crate::stream::Compression;
+
+    const LENGTHS: ChunkLengths = ChunkLengths {
+        min: 4096,
+        one_in: 1,
+        max: 16_384,
+    };
+
+    fn codec() -> Codec {
+        Codec::from(Compression::Gzip)
+    }
+
+    /// Four chunks of a block each, whose bytes are these.
+    fn content(bytes: [u8; 4]) -> Content {
+        Content::bytes(bytes.map(|byte| [byte; BLOCK as usize]).concat())
+    }
+
+    /// A root filesystem whose frame of a chunk is its first byte, in a file that begins otherwise.
+    fn written(bytes: [u8; 4]) -> WrittenRoot {
+        let file = tempfile::tempfile().unwrap();
+        let mut stream = FrameStream::new(&file, 0, codec());
+        stream.append(StreamInput::Frame(b"head")).unwrap();
+        let (begin, mut hash) = (stream.position(), RootHash::default());
+        let mut chunks = Vec::new();
+        for (number, byte) in (1..).zip(bytes) {
+            stream.append(StreamInput::Frame(&[byte])).unwrap();
+            hash.add(&crate::compress::chunker::Chunk::Zero(number));
+            let (end, hash) = (number as u64 * BLOCK, hash.clone());
+            chunks.push(WrittenChunk { end, hash });
+        }
+        let frames = WrittenFrames::of(&stream, begin, stream.position()).unwrap();
+        WrittenRoot {
+            content: content(bytes),
+            slot: 1 << 20,
+            lengths: LENGTHS,
+            chunks,
+            frames: vec![frames],
+            judged: None,
+            digests: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_root_filesystem_with_the_longest_common_start_is_taken() {
+        let roots = KnownRoots::default();
+        for bytes in [*b"abxx", *b"abcx", *b"axxx"] {
+            roots.add(written(bytes));
+        }
+        let content = content(*b"abcd");
+        let codecs = [codec()];
+        let wanted = Wanted {
+            content: &content,
+            slot: 1 << 20,
+            lengths: LENGTHS,
+            codecs: &codecs,
+            judged: None,
+        };
+        let start = roots.start(&wanted).unwrap().unwrap();
+        assert_eq!((start.len(), start.chunks().len()), (3 * BLOCK, 3));
+        let file = tempfile::tempfile().unwrap();
+        let mut stream = FrameStream::new(&file, 0, codec());
+        stream.append(StreamInput::Frame(b"other head")).unwrap();
+        start.append_to(&mut stream).unwrap();
+        stream.append(StreamInput::Frame(b"d")).unwrap();
+        assert_eq!(stream.log.count(), 5);
+        let mut found = [0; 14];
+        std::os::unix::fs::FileExt::read_exact_at(&file, &mut found, 0).unwrap();
+        assert_eq!(&found, b"other headabcd");
+        stream.log.read_back(&file).unwrap();
+        let none = |wanted: Wanted| roots.start(&wanted).unwrap().is_none();
+        // Its frames, its place and its chunks must be those that are wanted.
+        assert!(none(Wanted { slot: 0, ..wanted }));
+        let zst = [codec(), Codec::from(Compression::Zstd)];
+        assert!(none(Wanted {
+            codecs: &zst,
+            ..wanted
+        }));
+        let lengths = ChunkLengths {
+            min: 8192,
+            ..LENGTHS
+        };
+        assert!(none(Wanted { lengths, ..wanted }));
+        let other = self::content(*b"xbcd");
+        assert!(none(Wanted {
+            content: &other,
+            ..wanted
+        }));
+        let longer = Content::hole(5 * BLOCK);
+        assert!(none(Wanted {
+            content: &longer,
+            ..wanted
+        }));
+    }
+
+    #[test]
+    fn the_oldest_root_filesystem_is_forgotten() {
+        let roots = KnownRoots::default();
+        (0..=KEPT as u8).for_each(|n| roots.add(written([n; 4])));
+        let start = |n| {
+            let content = content([n; 4]);
+            let wanted = Wanted {
+                content: &content,
+                slot: 1 << 20,
+                lengths: LENGTHS,
+                codecs: &[codec()],
+                judged: None,
+            };
+            roots.start(&wanted).unwrap().map(|start| start.len())
+        };
+        assert_eq!(start(0), None);
+        assert_eq!(start(1), Some(4 * BLOCK));
+        assert_eq!(start(KEPT as u8), Some(4 * BLOCK));
     }
 }

@@ -12,6 +12,7 @@ use crate::compress::pool::Buffer;
 use crate::image::output::RangeHasher;
 use crate::image::output::sparse_file::write_sparse;
 use crate::stream::{Codec, Compression, ReadAt as _};
+use crate::units::human;
 use std::io;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::Scope;
@@ -19,8 +20,10 @@ use std::thread::Scope;
 /// The pass over the root filesystem.
 pub(super) struct RootPass {
     pub(super) hash: RootHash,
-    /// What is remembered of it for other conversions, if they can use it.
+    /// Its chunks, if other conversions can use its frames.
     pub(super) chunks: Vec<WrittenChunk>,
+    /// Where the frames begin in the Artifact that were not copied from another conversion (bytes).
+    pub(super) own_frames: u64,
 }
 
 /// Everything but the Artifact that the pass over the root filesystem writes.
@@ -72,15 +75,19 @@ impl Emission<'_> {
             None => self.known_start(&codecs)?,
             Some(_) => None,
         };
-        let mut written = known
-            .as_ref()
-            .map_or_else(Vec::new, |known| known.chunks().to_vec());
-        let skipped = known.as_ref().map_or(0, KnownStart::len);
+        let mut chunks = Vec::new();
         if let Some(known) = known {
             let image = stream.as_deref_mut().zip(image);
             self.take(&known, (payload, artifact), image, hasher.as_deref_mut())?;
-            wrote(skipped);
+            wrote(known.len());
+            chunks.extend_from_slice(known.chunks());
         }
+        let own_frames = payload.position().offset;
+        let (skipped, mut hash) = match chunks.last() {
+            Some(WrittenChunk { end, hash }) => (*end, hash.clone()),
+            None => (0, RootHash::default()),
+        };
+        let is_shared = self.shares_frames(&codecs);
         let compressor = ParallelCompressor {
             content: root,
             start: skipped,
@@ -89,36 +96,30 @@ impl Emission<'_> {
             jobs: self.jobs,
             on_data: Some(&on_data),
         };
-        let mut hash = written
-            .last()
-            .map_or_else(RootHash::default, |chunk| chunk.hash.clone());
         let mut at = slot + skipped;
         std::thread::scope(|scope| {
-            let chunks = hasher.map(|hasher| hash_ranges(scope, hasher));
+            let ranges = hasher.map(|hasher| hash_ranges(scope, hasher));
             compressor.run(&mut |chunk| {
-                if let Some(chunks) = &chunks {
+                if let Some(ranges) = &ranges {
                     // The thread ends when there are no more chunks.
-                    let _ = chunks.send(chunk.plain.clone());
+                    let _ = ranges.send(chunk.plain.clone());
                 }
                 hash.add(&chunk.plain);
                 self.compare(&mut at, &chunk.plain)?;
-                written.push(WrittenChunk {
-                    end: at - slot,
-                    hash: hash.clone(),
-                });
+                if is_shared {
+                    let (end, hash) = (at - slot, hash.clone());
+                    chunks.push(WrittenChunk { end, hash });
+                }
                 self.report.advance(chunk.plain.len() as u64);
                 wrote(chunk.plain.len() as u64);
                 let image = stream.as_deref_mut().zip(image);
                 self.append(&chunk, (payload, artifact), image)
             })
         })?;
-        // Others can use it if it has frames, and need it if they know nothing like it.
-        if self.known_roots.is_none() || plain_output.is_some() || skipped >= root.len() / 2 {
-            written.clear();
-        }
         Ok(RootPass {
             hash,
-            chunks: written,
+            chunks,
+            own_frames,
         })
     }
 
@@ -134,15 +135,19 @@ impl Emission<'_> {
         raw.or(rootfs.map(|file| (file, 0)))
     }
 
+    /// Whether frames of the root filesystem by these codecs go to other conversions and come from
+    /// them: the Artifact must be compressed.
+    fn shares_frames(&self, codecs: &[Codec]) -> bool {
+        self.known_roots.is_some()
+            && !codecs.is_empty()
+            && self.meta.codec.kind() != Compression::None
+    }
+
     /// The start of the root filesystem that another conversion has written.
     fn known_start(&self, codecs: &[Codec]) -> io::Result<Option<KnownStart>> {
-        let Some(known) = self.known_roots.filter(|_| !codecs.is_empty()) else {
+        let Some(known) = self.known_roots.filter(|_| self.shares_frames(codecs)) else {
             return Ok(None);
         };
-        let payload = self.meta.codec;
-        if payload.kind() == Compression::None {
-            return Ok(None);
-        }
         known.start(&Wanted {
             content: self.disk.root,
             slot: self.disk.layout.root_a.start,
@@ -168,6 +173,10 @@ impl Emission<'_> {
             hasher.skip_to(known.len(), known.digests());
         }
         self.report.advance(known.len());
+        let (len, all) = (human(known.len()), human(self.disk.root.len()));
+        self.report.detail(&format!(
+            "{len} of {all} of the root filesystem are those of another target: copied"
+        ));
         Ok(())
     }
 
@@ -204,13 +213,19 @@ impl Emission<'_> {
     }
 
     /// What other conversions can take of the root filesystem, whose frames are the last in these
-    /// streams from the positions on; `None` if they cannot, or know most of it.
+    /// streams from the positions on, first that of the Artifact. `None` if they cannot take any, or
+    /// know most of it: most frames were copied from what they have.
     pub(super) fn remembered(
         &self,
-        chunks: Vec<WrittenChunk>,
+        pass: (Vec<WrittenChunk>, u64),
         streams: &[(&FrameStream, StreamPosition)],
     ) -> io::Result<Option<WrittenRoot>> {
-        if chunks.is_empty() {
+        let (chunks, own_frames) = pass;
+        let is_known = |(payload, begin): &(&FrameStream, StreamPosition)| {
+            let end = payload.position().offset;
+            own_frames - begin.offset > end - own_frames
+        };
+        if chunks.is_empty() || streams.first().is_some_and(is_known) {
             return Ok(None);
         }
         let frames = streams

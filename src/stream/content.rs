@@ -387,4 +387,43 @@ mod tests {
         assert_eq!((&bytes[12..15], &bytes[40..42]), (&b"abc"[..], &b"xy"[..]));
         assert_eq!(bytes.iter().filter(|byte| **byte != 0).count(), 5);
     }
+
+    #[test]
+    fn the_common_start_ends_where_a_byte_or_a_hole_differs() {
+        let golden: Source = Arc::new(Content::bytes(vec![7; 40]));
+        let with = |own: &[u8], len| {
+            let mut content = Content::hole(0);
+            content.push_bytes(4, own);
+            content.push(Run {
+                offset: 12,
+                len: 20,
+                source: Arc::clone(&golden),
+                source_offset: 3,
+            });
+            content.set_len(len);
+            content
+        };
+        let one = with(b"abcdefgh", 64);
+        let starts = |other: &Content| {
+            let start = one.common_start(other, 4).unwrap();
+            assert_eq!(other.common_start(&one, 4).unwrap(), start);
+            start
+        };
+        assert_eq!(starts(&with(b"abcdefgh", 64)), 64);
+        assert_eq!(starts(&with(b"abcdefgh", 42)), 40);
+        assert_eq!(starts(&with(b"abcdexgh", 64)), 8);
+        assert_eq!(starts(&with(b"abcdefgx", 64)), 8);
+        // Zeros are no hole.
+        assert_eq!(starts(&with(b"", 64)), 4);
+        // The same bytes of another source, cut into other runs.
+        let mut copied = Content::hole(0);
+        copied.push_bytes(4, *b"abc");
+        copied.push_bytes(7, *b"defgh");
+        copied.push_bytes(12, vec![7; 17]);
+        copied.set_len(64);
+        assert_eq!(starts(&copied), 28);
+        copied.push_bytes(29, vec![7; 3]);
+        copied.set_len(64);
+        assert_eq!(starts(&copied), 64);
+    }
 }

@@ -503,6 +503,36 @@ mod tests {
     }
 
     #[test]
+    fn what_is_known_from_the_start_is_not_hashed_again() {
+        let image = image();
+        let bytes = image.read_all(1 << 30).unwrap();
+        let ranges = range_digests(&image).unwrap();
+        let ends: Vec<_> = ranges.iter().map(|range| range.bytes.end).collect();
+        for at in [
+            0,
+            4096,
+            1 << 20,
+            ends[1],
+            ends[1] + 4096,
+            45 << 20,
+            60 << 20,
+        ] {
+            let mut hasher = RangeHasher::new(&image, None);
+            hasher.skip_to(at, &ranges);
+            let known = hasher.done.iter().filter(|one| one.sha256.get().is_some());
+            let before = ends.iter().filter(|end| **end <= at).count();
+            assert_eq!(known.count(), before, "{at}");
+            hasher.update(&bytes[at as usize..]);
+            assert_eq!(hasher.finish().unwrap(), ranges, "{at}");
+        }
+        // Digests of other ranges do not help.
+        let mut hasher = RangeHasher::new(&image, None);
+        hasher.skip_to(ends[1], &ranges[..1]);
+        hasher.update(&bytes[ends[1] as usize..]);
+        assert_eq!(hasher.finish().unwrap(), ranges);
+    }
+
+    #[test]
     fn damaged_maps_are_refused() {
         let text = BlockMap::of(&image()).unwrap().to_xml();
         for (from, to) in [
