@@ -16,6 +16,7 @@ use crate::convert::frame_stream::{FrameStream, StreamInput, StreamPosition};
 use crate::convert::judged::Judged;
 use crate::convert::known_roots::{KnownRoots, WrittenRoot};
 use crate::convert::outputs::{Outputs, Pending};
+use crate::convert::root_hash::RootHash;
 use crate::convert::root_pass::{RootOutputs, RootPass};
 use crate::convert::write_log::{Segment, follow};
 use crate::digest::Digest;
@@ -210,31 +211,19 @@ impl Emission<'_> {
         let mut hasher = self.block_map.then(hasher);
         std::thread::scope(|scope| {
             let flusher = Flusher::new(scope, [Some(artifact), image]);
-            let root_len = self.disk.root.len();
-            self.report
-                .step("writing the root filesystem", Some(root_len));
-            let mut draft = ArtifactDraft::new(artifact, self.meta, root_len, self.signer)?;
-            let others = RootOutputs {
-                image,
-                stream: stream.as_mut(),
-                rootfs: rootfs.as_ref(),
+            let mut draft =
+                ArtifactDraft::new(artifact, self.meta, self.disk.root.len(), self.signer)?;
+            let outputs = RootOutputs {
+                artifact: (&mut draft.payload, artifact),
+                image: stream.as_mut().zip(image),
+                plain: self.plain_output(image, rootfs.as_ref()),
                 hasher: hasher.as_mut(),
                 wrote: &|bytes| flusher.add(bytes),
             };
-            let begin = draft.payload.position();
-            let RootPass {
-                hash,
-                chunks,
-                own_frames,
-            } = self
-                .write_root(artifact, &mut draft.payload, others)
-                .context("the root filesystem")?;
-            let mut streams = vec![(&draft.payload, begin)];
-            streams.extend(stream.as_ref().zip(slot));
-            let mut root = self.remembered((chunks, own_frames), &streams)?;
+            let (root_hash, mut root) = self.write_root(outputs).context("the root filesystem")?;
             draft.end_payload()?;
             // The zeros at the end of the root filesystem are hashed meanwhile.
-            let root_hash = scope.spawn(|| hash.finish());
+            let root_hash = scope.spawn(|| root_hash.finish());
             if let (OutputFormat::Raw, Some(image), Some(rootfs)) = (self.format, image, rootfs) {
                 let start = self.disk.layout.root_a.start;
                 let root = start..start + self.disk.root.len();
@@ -274,6 +263,41 @@ impl Emission<'_> {
                 root,
             })
         })
+    }
+
+    /// Writes the root filesystem, see [`RootPass::run`].
+    fn write_root(
+        &self,
+        outputs: RootOutputs<'_, '_>,
+    ) -> io::Result<(RootHash, Option<WrittenRoot>)> {
+        let root = self.disk.root;
+        let codecs = self.codecs();
+        self.report
+            .step("writing the root filesystem", Some(root.len()));
+        let pass = RootPass {
+            root,
+            slot: self.disk.layout.root_a.start,
+            lengths: common_chunk_lengths(&codecs),
+            codecs: &codecs,
+            compress: &|codec, plain, frame| self.compress(codec, plain, frame),
+            jobs: self.jobs,
+            judged: self.judged.as_ref(),
+            known: self.known_roots,
+            report: self.report,
+        };
+        pass.run(outputs)
+    }
+
+    /// The file that gets the root filesystem as it is, and where it begins there (bytes). The file
+    /// of the root filesystem is a copy of a slot, if there is one.
+    fn plain_output<'p>(
+        &self,
+        image: Option<&'p Pending>,
+        rootfs: Option<&'p Pending>,
+    ) -> Option<(&'p Pending, u64)> {
+        let raw = image.filter(|_| self.format == OutputFormat::Raw);
+        let raw = raw.map(|image| (image, self.disk.layout.root_a.start));
+        raw.or(rootfs.map(|file| (file, 0)))
     }
 
     /// Writes the image up to slot A, except in a container format, which is written as a whole at
@@ -341,12 +365,7 @@ impl Emission<'_> {
     }
 
     /// Puts one frame in the place of `frame`: from the cache if there is one and it has the frame.
-    pub(super) fn compress(
-        &self,
-        codec: Codec,
-        plain: &[u8],
-        frame: &mut Vec<u8>,
-    ) -> io::Result<()> {
+    fn compress(&self, codec: Codec, plain: &[u8], frame: &mut Vec<u8>) -> io::Result<()> {
         match self.cache {
             Some(cache) => {
                 let reused = cache.frame(codec, plain, frame)?;
@@ -461,7 +480,7 @@ impl Emission<'_> {
     }
 
     /// Compares the chunk at `at` of the disk with what was judged, and moves `at` to its end.
-    pub(super) fn compare(&self, at: &mut u64, chunk: &Chunk) -> io::Result<()> {
+    fn compare(&self, at: &mut u64, chunk: &Chunk) -> io::Result<()> {
         let start = *at;
         *at += chunk.len() as u64;
         self.judged

@@ -541,11 +541,11 @@ mod tests {
             &[start..start + 9000, start + 20_000..start + 30_000],
         );
         // Part of it, read in the same blocks.
-        let part = judged(parts(), &[start..start + 9000]);
+        let part = judged(parts(), std::slice::from_ref(&(start..start + 9000)));
         assert!(part.is_part_of(&other, range.clone()));
         assert!(part.is_written());
         // More than that, only the first blocks of which are the same.
-        let more = judged(parts(), &[start..start + 9001]);
+        let more = judged(parts(), std::slice::from_ref(&(start..start + 9001)));
         assert!(!more.is_part_of(&other, range.clone()));
         assert!(more.is_part_of(&other, start..start + 8192));
         assert!(!more.is_written());

@@ -1,8 +1,9 @@
 //! Root filesystems that were written, and what conversions of the same golden image take of them.
 //!
-//! Two boards of a fleet mostly have the same files but for a few short ones, which are placed after
-//! those of the golden image: their root filesystems have the same start. Its frames are copied from
-//! the files of the first board, and the digests go on from where they were at its end.
+//! Two boards of a fleet mostly have the same files but for a few short ones, which are placed
+//! after those of the golden image: their root filesystems have the same start. Its frames are
+//! copied from the files of the first board, and the digests go on from where they were at its
+//! end.
 
 use super::frame_stream::{FrameStream, StreamPosition};
 use super::judged::Judged;
@@ -57,15 +58,12 @@ pub(super) struct WrittenFrames {
 }
 
 impl WrittenFrames {
-    /// What `stream` has from `start` to `end`.
+    /// What `stream` has from `start` on.
     ///
     /// # Errors
     /// That its file cannot be opened once more.
-    pub(super) fn of(
-        stream: &FrameStream,
-        start: StreamPosition,
-        end: StreamPosition,
-    ) -> io::Result<Self> {
+    pub(super) fn of(stream: &FrameStream, start: StreamPosition) -> io::Result<Self> {
+        let end = stream.position();
         Ok(Self {
             codec: stream.codec,
             file: stream.file.try_clone()?,
@@ -222,7 +220,7 @@ mod tests {
             let (end, hash) = (number as u64 * BLOCK, hash.clone());
             chunks.push(WrittenChunk { end, hash });
         }
-        let frames = WrittenFrames::of(&stream, begin, stream.position()).unwrap();
+        let frames = WrittenFrames::of(&stream, begin).unwrap();
         WrittenRoot {
             content: content(bytes),
             slot: 1 << 20,

@@ -1,11 +1,12 @@
 //! Converts the targets of a fleet with one set of threads.
 //!
-//! Targets are grouped by their golden image, which is opened and read once. The first of a group has
-//! all threads; the others run next to each other with a share of them each. What is the same in
-//! several of them is done by the first that needs it: packages are installed once for each different
-//! set, the start of a root filesystem that another target has is copied from its files, other chunks
-//! are compressed once, bytes of the golden image are searched and hashed for the block map once. The
-//! bytes of a target never depend on the others: what they share is what each would make itself.
+//! Targets are grouped by their golden image, which is opened and read once. The first of a group
+//! has all threads; the others run next to each other with a share of them each. What is the same
+//! in several of them is done by the first that needs it: packages are installed once for each
+//! different set, the start of a root filesystem that another target has is copied from its files,
+//! other chunks are compressed once, bytes of the golden image are searched and hashed for the
+//! block map once. The bytes of a target never depend on the others: what they share is what each
+//! would make itself.
 
 use crate::compress::cache::Cache;
 use crate::config::{Config, FleetTarget};

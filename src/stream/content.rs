@@ -413,7 +413,7 @@ mod tests {
         assert_eq!(starts(&with(b"abcdefgh", 42)), 40);
         assert_eq!(starts(&with(b"abcdexgh", 64)), 8);
         assert_eq!(starts(&with(b"abcdefgx", 64)), 8);
-        // Zeros are no hole.
+        // A hole is not zeros that are there.
         assert_eq!(starts(&with(b"", 64)), 4);
         // The same bytes of another source, cut into other runs.
         let mut copied = Content::hole(0);

@@ -151,8 +151,8 @@ impl<'a> RangeHasher<'a> {
         }
     }
 
-    /// Passes over what is before `offset`, of which `known` has the digests of ranges. A range that
-    /// ends later is read by [`Self::finish`].
+    /// Passes over what is before `offset`, of which `known` has the digests of ranges. A range
+    /// that ends later is read by [`Self::finish`].
     pub fn skip_to(&mut self, offset: u64, known: &[MappedRange]) {
         while let Some(current) = self.current.take_if(|range| range.bytes.start < offset) {
             let found = known.iter().find(|range| range.bytes == current.bytes);
