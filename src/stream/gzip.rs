@@ -12,8 +12,8 @@ use std::io;
 /// short member. Members do not affect each other.
 #[derive(Default)]
 struct Kept {
-    /// The last compressor, with its level.
-    compressor: Option<(u32, Compressor)>,
+    /// Compressors with their levels, few.
+    compressors: Vec<(u32, Compressor)>,
     decompressor: Option<Decompressor>,
     /// Output of either, at least as long as the longest so far (bytes).
     buffer: Vec<u8>,
@@ -22,6 +22,17 @@ struct Kept {
 thread_local! {
     static KEPT: RefCell<Kept> = RefCell::default();
 }
+
+/// The highest level of libdeflate at which chunks that hardly shrink are stored. Those who ask for
+/// more want every byte.
+const STORES: u32 = 5;
+/// Length of a part of a chunk whose bytes are counted, of which there are [`COUNTED`] (bytes).
+const COUNTED_LEN: usize = 512;
+const COUNTED: usize = 16;
+/// Length of a part of a chunk that is compressed on trial, of which there are [`TRIED`] (bytes):
+/// more than the 32 KiB that a match can be away.
+const TRIED_LEN: usize = 40 << 10;
+const TRIED: usize = 4;
 
 /// The level of libdeflate for a level of gzip, 1 to 9: up to 8, the fastest whose frames are
 /// smaller than those of `gzip` and of `zlib-rs` at that level.
@@ -33,27 +44,78 @@ pub(super) fn libdeflate_level(level: u32) -> u32 {
 }
 
 /// Puts `chunk` as one member, at a level of libdeflate from 0 (stored) to 12, in the place of
-/// `frame`.
+/// `frame`. Up to [`STORES`], a chunk that hardly shrinks is stored: whatever was compressed or
+/// encrypted before takes longest, for nothing.
 ///
 /// # Errors
 /// If there is no such level.
 pub(super) fn compress(chunk: &[u8], level: u32, frame: &mut Vec<u8>) -> io::Result<()> {
     KEPT.with_borrow_mut(|kept| {
-        let (_, compressor) = match kept.compressor.take().filter(|(known, _)| *known == level) {
-            Some(known) => kept.compressor.insert(known),
-            None => kept.compressor.insert((level, compressor(level)?)),
+        let is_stored = level <= STORES && kept.hardly_shrinks(chunk)?;
+        let out = kept.member(chunk, if is_stored { 0 } else { level })?;
+        frame.clear();
+        // Frames stay in memory: without spare capacity.
+        frame.reserve_exact(out.len());
+        frame.extend_from_slice(out);
+        Ok(())
+    })
+}
+
+impl Kept {
+    /// `chunk` as one member, at this level of libdeflate.
+    fn member(&mut self, chunk: &[u8], level: u32) -> io::Result<&[u8]> {
+        let known = self.compressors.iter().position(|(of, _)| *of == level);
+        let at = match known {
+            Some(at) => at,
+            None => {
+                self.compressors.push((level, compressor(level)?));
+                self.compressors.len() - 1
+            }
         };
+        let (_, compressor) = &mut self.compressors[at];
         let most = compressor.gzip_compress_bound(chunk.len());
-        let out = part(&mut kept.buffer, most);
+        let out = part(&mut self.buffer, most);
         let len = compressor
             .gzip_compress(chunk, out)
             .map_err(io::Error::other)?;
-        frame.clear();
-        // Frames stay in memory: without spare capacity.
-        frame.reserve_exact(len);
-        frame.extend_from_slice(&out[..len]);
-        Ok(())
-    })
+        Ok(&out[..len])
+    }
+
+    /// Whether parts all over `chunk` have all bytes equally often, and others, which are longer,
+    /// save less than one byte of 64 at the fastest level. The first is found out in no time, and
+    /// few chunks are left for the second.
+    fn hardly_shrinks(&mut self, chunk: &[u8]) -> io::Result<bool> {
+        if chunk.len() < TRIED * TRIED_LEN || !has_even_bytes(chunk) {
+            return Ok(false);
+        }
+        for part in parts(chunk, TRIED, TRIED_LEN) {
+            if self.member(part, 1)?.len() < TRIED_LEN - TRIED_LEN / 64 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Whether each byte is about as frequent as the others in parts of `chunk`: the sum of the squares
+/// of their frequencies is at most 15 % larger than it must be. That of random bytes is 3 % larger.
+fn has_even_bytes(chunk: &[u8]) -> bool {
+    let mut counts = [0_u64; 256];
+    for part in parts(chunk, COUNTED, COUNTED_LEN) {
+        for byte in part {
+            counts[usize::from(*byte)] += 1;
+        }
+    }
+    let squares: u64 = counts.iter().map(|count| count * count).sum();
+    let all = (COUNTED * COUNTED_LEN) as u64;
+    squares * 256 * 100 <= all * all * 115
+}
+
+/// `count` parts of `len` bytes, at equal distances from the start of `chunk` on, which is at least
+/// as long as all of them.
+fn parts(chunk: &[u8], count: usize, len: usize) -> impl Iterator<Item = &[u8]> {
+    let all = chunk.chunks_exact(chunk.len() / count);
+    all.take(count).map(move |part| &part[..len])
 }
 
 fn compressor(level: u32) -> io::Result<Compressor> {
@@ -147,15 +209,52 @@ mod tests {
         }
     }
 
-    #[test]
-    fn short_members_and_such_that_do_not_shrink_fit() {
+    /// Bytes that do not shrink.
+    fn noise(len: usize) -> Vec<u8> {
         let mut state = 7_u32;
-        let noise: Vec<u8> = std::iter::repeat_with(|| {
+        let bytes = std::iter::repeat_with(|| {
             state = state.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
             state.to_be_bytes()[0]
-        })
-        .take(2 << 20)
-        .collect();
+        });
+        bytes.take(len).collect()
+    }
+
+    #[test]
+    fn chunks_that_hardly_shrink_are_stored() {
+        let noise = noise(1 << 20);
+        let is_stored = |chunk: &[u8], level| {
+            let frame = compress(chunk, level).unwrap();
+            verify(&frame, chunk).unwrap();
+            frame.len() > chunk.len()
+        };
+        // What shrinks is between the parts that are looked at.
+        let mut mostly = noise.clone();
+        mostly[52_000..62_000].fill(b' ');
+        let stored: Vec<_> = (1..=12)
+            .filter(|level| is_stored(&mostly, *level))
+            .collect();
+        // Whoever asks for more gets every byte.
+        assert_eq!(stored, [1, 2, 3, 4, 5]);
+        assert!(is_stored(&mostly[2000..][..256 << 10], 5));
+        assert!(!is_stored(&mostly[2000..][..TRIED * TRIED_LEN - 1], 5));
+        // Every byte is as frequent as the others, but there are matches.
+        let repeated = noise[..30_000].repeat(35);
+        assert!(has_even_bytes(&repeated) && !is_stored(&repeated, 5));
+        assert!(compress(&repeated, 5).unwrap().len() < 50_000);
+        let counted: Vec<u8> = (0..=255).cycle().take(1 << 20).collect();
+        assert!(has_even_bytes(&counted) && !is_stored(&counted, 5));
+        // One part shrinks: the last that is tried.
+        let mut part = noise.clone();
+        part[(3 << 18) + 1000..(3 << 18) + 2000].fill(7);
+        assert!(has_even_bytes(&part) && !is_stored(&part, 5));
+        assert!(!has_even_bytes(&text(60_000)));
+        let letters: Vec<u8> = noise.iter().map(|byte| byte & 0x7f).collect();
+        assert!(!has_even_bytes(&letters));
+    }
+
+    #[test]
+    fn short_members_and_such_that_do_not_shrink_fit() {
+        let noise = noise(2 << 20);
         for len in [0, 1, 17, 65_535, 65_536, noise.len()] {
             for level in [1, 6, 12] {
                 let frame = compress(&noise[..len], level).unwrap();
