@@ -47,11 +47,12 @@ pub(crate) struct Chunker<'a> {
 }
 
 impl<'a> Chunker<'a> {
-    pub(crate) fn new(content: &'a dyn ReadAt, lengths: ChunkLengths) -> Self {
+    /// Begins at `at` (bytes), which is in the content or its end.
+    pub(crate) fn new(content: &'a dyn ReadAt, at: u64, lengths: ChunkLengths) -> Self {
         Self {
             content,
             lengths,
-            at: 0,
+            at,
             count: 0,
             pool: Pool::new(lengths.max),
         }
@@ -175,7 +176,7 @@ mod tests {
     }
 
     fn cut(content: &Content) -> Vec<(u64, Chunk)> {
-        let mut chunker = Chunker::new(content, LENGTHS);
+        let mut chunker = Chunker::new(content, 0, LENGTHS);
         std::iter::from_fn(|| chunker.next().unwrap()).collect()
     }
 

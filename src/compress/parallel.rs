@@ -52,6 +52,8 @@ pub(crate) type OnData<'a> = dyn Fn(u64, &[u8]) -> io::Result<()> + Sync + 'a;
 pub(crate) struct ParallelCompressor<'a> {
     /// The content to read.
     pub(crate) content: &'a dyn ReadAt,
+    /// Where the pass begins (bytes).
+    pub(crate) start: u64,
     /// Bounds of chunk lengths.
     pub(crate) lengths: ChunkLengths,
     /// Compressors; each makes one frame of every chunk.
@@ -140,7 +142,7 @@ impl ParallelCompressor<'_> {
             total: None,
             stop: false,
         };
-        let chunker = Mutex::new(Chunker::new(self.content, self.lengths));
+        let chunker = Mutex::new(Chunker::new(self.content, self.start, self.lengths));
         let shared = Shared {
             chunker,
             state: Mutex::new(state),
@@ -299,6 +301,7 @@ mod tests {
         for jobs in [1, 2, 7] {
             let pass = ParallelCompressor {
                 content: &content,
+                start: 0,
                 lengths: LENGTHS,
                 compress: vec![&double],
                 jobs,
@@ -334,6 +337,7 @@ mod tests {
         };
         let pass = ParallelCompressor {
             content: &content,
+            start: 0,
             lengths: LENGTHS,
             compress: vec![&count],
             jobs: 3,
@@ -358,6 +362,7 @@ mod tests {
         let fail = |_: &[u8], _: &mut Vec<u8>| Err(io::Error::other("no"));
         let pass = ParallelCompressor {
             content: &content,
+            start: 0,
             lengths: LENGTHS,
             compress: vec![&fail],
             jobs: 3,
@@ -366,6 +371,7 @@ mod tests {
         assert_eq!(pass.run(&mut |_| Ok(())).unwrap_err().to_string(), "no");
         let pass = ParallelCompressor {
             content: &content,
+            start: 0,
             lengths: LENGTHS,
             compress: vec![],
             jobs: 3,

@@ -1,7 +1,6 @@
 //! Reads the results back and compares them with the plan.
 
 use super::emit::WrittenOutputs;
-use super::judged::Judged;
 use super::outputs::Pending;
 use super::write::{WriteOptions, WrittenConversion};
 use super::{Prepared, Request, details};
@@ -164,7 +163,7 @@ fn verified(context: &CheckContext<'_>, planned: Content, examined: &ArtifactRep
             .then_some([layout.root_a.start, layout.root_b.start]);
         let judged = prepared.judged.as_ref();
         request.judged_except_bootstrap = judged
-            .is_some_and(Judged::is_written)
+            .is_some_and(|judged| judged.is_written())
             .then_some(layout.data.start);
         verify::image(&(Arc::new(planned) as Source), &request)
     };

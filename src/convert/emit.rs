@@ -8,19 +8,20 @@
 use crate::artifact::{Meta, Signer};
 use crate::compress::cache::{Cache, FrameCounts};
 use crate::compress::chunker::Chunk;
-use crate::compress::parallel::{CompressFn, CompressedChunk, ParallelCompressor};
-use crate::compress::pool::Buffer;
+use crate::compress::parallel::ParallelCompressor;
 use crate::convert::artifact_draft::{ArtifactDraft, HashedPayload};
 use crate::convert::disk_parts::DiskParts;
 use crate::convert::flusher::Flusher;
 use crate::convert::frame_stream::{FrameStream, StreamInput, StreamPosition};
 use crate::convert::judged::Judged;
+use crate::convert::known_roots::{KnownRoots, WrittenRoot};
 use crate::convert::outputs::{Outputs, Pending};
 use crate::convert::root_hash::RootHash;
+use crate::convert::root_pass::{RootOutputs, RootPass};
 use crate::convert::write_log::{Segment, follow};
 use crate::digest::Digest;
 use crate::image::output::container::{self, Container, MirroredRange};
-use crate::image::output::sparse_file::{copy_sparse, write_content, write_sparse};
+use crate::image::output::sparse_file::{copy_sparse, write_content};
 use crate::image::output::{BlockMap, KnownDigests, RangeHasher};
 use crate::report::Report;
 use crate::side_by_side::joined;
@@ -29,7 +30,8 @@ use anyhow::{Context, Result};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::mpsc::{Sender, channel, sync_channel};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 
 /// Chunk lengths that suit all these codecs.
 pub(crate) fn common_chunk_lengths(codecs: &[Codec]) -> ChunkLengths {
@@ -71,8 +73,10 @@ pub(crate) struct Emission<'a> {
     pub(crate) cache: Option<&'a Cache>,
     /// Digests of block maps that conversions of the same golden image share.
     pub(crate) known_digests: Option<&'a KnownDigests>,
+    /// Root filesystems that conversions of the same golden image wrote.
+    pub(crate) known_roots: Option<&'a KnownRoots>,
     /// What was read of the disk when it was checked, with which it is compared.
-    pub(crate) judged: Option<&'a Judged>,
+    pub(crate) judged: Option<Arc<Judged>>,
     /// The frames that were needed since they were last reported.
     pub(crate) frames: FrameCounts,
     /// Receives progress.
@@ -123,20 +127,7 @@ struct Written {
     block_map: Option<BlockMap>,
     payload: HashedPayload,
     artifact_sha256: Result<Digest>,
-}
-
-/// Everything but the Artifact that the pass over the root filesystem writes.
-struct RootOutputs<'a, 'f> {
-    /// The disk image, if there is one; the pass writes slot A of a raw image.
-    image: Option<&'a Pending>,
-    /// The stream of a compressed disk image.
-    stream: Option<&'a mut FrameStream<'f>>,
-    /// The root filesystem as a file of its own.
-    rootfs: Option<&'a Pending>,
-    /// The digests of the block map.
-    hasher: Option<&'a mut RangeHasher<'f>>,
-    /// Called with the number of bytes that were written.
-    wrote: &'a dyn Fn(u64),
+    root: Option<WrittenRoot>,
 }
 
 impl Emission<'_> {
@@ -178,6 +169,11 @@ impl Emission<'_> {
             (written, read_back.map(joined))
         });
         let written = written?;
+        let is_whole = written.artifact_sha256.is_ok()
+            && image_sha256.as_ref().is_none_or(std::result::Result::is_ok);
+        if let Some((known, root)) = self.known_roots.zip(written.root).filter(|_| is_whole) {
+            known.add(root);
+        }
         Ok(WrittenOutputs {
             root_sha256: written.root_sha256,
             image: files.image,
@@ -215,20 +211,16 @@ impl Emission<'_> {
         let mut hasher = self.block_map.then(hasher);
         std::thread::scope(|scope| {
             let flusher = Flusher::new(scope, [Some(artifact), image]);
-            let root_len = self.disk.root.len();
-            self.report
-                .step("writing the root filesystem", Some(root_len));
-            let mut draft = ArtifactDraft::new(artifact, self.meta, root_len, self.signer)?;
-            let others = RootOutputs {
-                image,
-                stream: stream.as_mut(),
-                rootfs: rootfs.as_ref(),
+            let mut draft =
+                ArtifactDraft::new(artifact, self.meta, self.disk.root.len(), self.signer)?;
+            let outputs = RootOutputs {
+                artifact: (&mut draft.payload, artifact),
+                image: stream.as_mut().zip(image),
+                plain: self.plain_output(image, rootfs.as_ref()),
                 hasher: hasher.as_mut(),
                 wrote: &|bytes| flusher.add(bytes),
             };
-            let root_hash = self
-                .write_root(artifact, &mut draft.payload, others)
-                .context("the root filesystem")?;
+            let (root_hash, mut root) = self.write_root(outputs).context("the root filesystem")?;
             draft.end_payload()?;
             // The zeros at the end of the root filesystem are hashed meanwhile.
             let root_hash = scope.spawn(|| root_hash.finish());
@@ -249,10 +241,15 @@ impl Emission<'_> {
                 let data = data(&root_sha256)?;
                 self.finish_image(image, stream.as_mut(), &data)?;
                 self.frames.report("of the data partition", self.report);
-                hasher
-                    .map(|hasher| self.disk.block_map(&hasher.finish()?, &data))
-                    .transpose()
-                    .context("making the block map")
+                let Some(hasher) = hasher else {
+                    return Ok(None);
+                };
+                let digests = hasher.finish().context("making the block map")?;
+                let map = self.disk.block_map(&digests, &data);
+                if let Some(root) = &mut root {
+                    root.digests = digests;
+                }
+                map.map(Some).context("making the block map")
             };
             let finished = image.map(finish).transpose();
             flusher.finish()?;
@@ -263,8 +260,44 @@ impl Emission<'_> {
                 block_map,
                 payload,
                 artifact_sha256,
+                root,
             })
         })
+    }
+
+    /// Writes the root filesystem, see [`RootPass::run`].
+    fn write_root(
+        &self,
+        outputs: RootOutputs<'_, '_>,
+    ) -> io::Result<(RootHash, Option<WrittenRoot>)> {
+        let root = self.disk.root;
+        let codecs = self.codecs();
+        self.report
+            .step("writing the root filesystem", Some(root.len()));
+        let pass = RootPass {
+            root,
+            slot: self.disk.layout.root_a.start,
+            lengths: common_chunk_lengths(&codecs),
+            codecs: &codecs,
+            compress: &|codec, plain, frame| self.compress(codec, plain, frame),
+            jobs: self.jobs,
+            judged: self.judged.as_ref(),
+            known: self.known_roots,
+            report: self.report,
+        };
+        pass.run(outputs)
+    }
+
+    /// The file that gets the root filesystem as it is, and where it begins there (bytes). The file
+    /// of the root filesystem is a copy of a slot, if there is one.
+    fn plain_output<'p>(
+        &self,
+        image: Option<&'p Pending>,
+        rootfs: Option<&'p Pending>,
+    ) -> Option<(&'p Pending, u64)> {
+        let raw = image.filter(|_| self.format == OutputFormat::Raw);
+        let raw = raw.map(|image| (image, self.disk.layout.root_a.start));
+        raw.or(rootfs.map(|file| (file, 0)))
     }
 
     /// Writes the image up to slot A, except in a container format, which is written as a whole at
@@ -331,84 +364,6 @@ impl Emission<'_> {
         write_content(file, self.disk.layout.boot.start, self.disk.boot)
     }
 
-    /// The one pass over the root filesystem.
-    fn write_root(
-        &self,
-        artifact: &Pending,
-        payload: &mut FrameStream,
-        others: RootOutputs<'_, '_>,
-    ) -> io::Result<RootHash> {
-        let RootOutputs {
-            image,
-            mut stream,
-            rootfs,
-            hasher,
-            wrote,
-        } = others;
-        let root = self.disk.root;
-        let codecs = self.codecs();
-        let compress: Vec<_> = codecs
-            .iter()
-            .map(|codec| {
-                move |plain: &[u8], frame: &mut Vec<u8>| self.compress(*codec, plain, frame)
-            })
-            .collect();
-        let slot = self.disk.layout.root_a.start;
-        let raw = image.filter(|_| self.format == OutputFormat::Raw);
-        // The file of the root filesystem is a copy of a slot, if there is one.
-        let plain_output = raw
-            .map(|image| (image, slot))
-            .or(rootfs.map(|file| (file, 0)));
-        let on_data = |offset: u64, plain: &[u8]| -> io::Result<()> {
-            plain_output.map_or(Ok(()), |(output, start)| {
-                write_sparse(output.file(), start + offset, plain).map_err(|e| output.writing(e))
-            })
-        };
-        let compressor = ParallelCompressor {
-            content: root,
-            lengths: common_chunk_lengths(&codecs),
-            compress: compress.iter().map(|one| one as &CompressFn).collect(),
-            jobs: self.jobs,
-            on_data: Some(&on_data),
-        };
-        let mut hash = RootHash::default();
-        let mut at = slot;
-        std::thread::scope(|scope| {
-            // The digests of the block map take as long as the digest of the whole, so they get a
-            // thread of their own. Both must be computed from front to back.
-            let chunks = hasher.map(|hasher| {
-                let (chunks, received) = sync_channel::<Chunk>(0);
-                scope.spawn(move || {
-                    received
-                        .into_iter()
-                        .for_each(|plain| hash_range(hasher, &plain))
-                });
-                chunks
-            });
-            compressor.run(&mut |chunk| {
-                if let Some(chunks) = &chunks {
-                    // The thread ends when there are no more chunks.
-                    let _ = chunks.send(chunk.plain.clone());
-                }
-                hash.add(&chunk.plain);
-                self.compare(&mut at, &chunk.plain)?;
-                self.report.advance(chunk.plain.len() as u64);
-                wrote(chunk.plain.len() as u64);
-                let (payload_input, image_input) = self.select_frames(&chunk);
-                payload
-                    .append(payload_input)
-                    .map_err(|e| artifact.writing(e))?;
-                match stream.as_mut().zip(image) {
-                    Some((stream, image)) => {
-                        stream.append(image_input).map_err(|e| image.writing(e))
-                    }
-                    None => Ok(()),
-                }
-            })
-        })?;
-        Ok(hash)
-    }
-
     /// Puts one frame in the place of `frame`: from the cache if there is one and it has the frame.
     fn compress(&self, codec: Codec, plain: &[u8], frame: &mut Vec<u8>) -> io::Result<()> {
         match self.cache {
@@ -432,22 +387,6 @@ impl Emission<'_> {
         }
         codecs.retain(|codec| codec.kind() != Compression::None);
         codecs
-    }
-
-    /// The input for the Artifact and the input for the image: the first and the last frame of a
-    /// chunk, see [`Self::codecs`].
-    fn select_frames<'c>(&self, chunk: &'c CompressedChunk) -> (StreamInput<'c>, StreamInput<'c>) {
-        let input = |frame: Option<&'c std::sync::Arc<Buffer>>| {
-            frame.map_or(StreamInput::Plain(&chunk.plain), |frame| {
-                StreamInput::Frame(frame)
-            })
-        };
-        let payload = if self.meta.codec.kind() == Compression::None {
-            None
-        } else {
-            chunk.frames.first()
-        };
-        (input(payload), input(chunk.frames.last()))
     }
 
     /// Writes the whole image in a container format.
@@ -527,6 +466,7 @@ impl Emission<'_> {
         let compress = move |plain: &[u8], frame: &mut Vec<u8>| self.compress(codec, plain, frame);
         let compressor = ParallelCompressor {
             content,
+            start: 0,
             lengths: codec.kind().chunk_lengths(),
             compress: vec![&compress],
             jobs: self.jobs,
@@ -544,13 +484,7 @@ impl Emission<'_> {
         let start = *at;
         *at += chunk.len() as u64;
         self.judged
+            .as_ref()
             .map_or(Ok(()), |judged| judged.compare(start, chunk))
-    }
-}
-
-fn hash_range(hasher: &mut RangeHasher, plain: &Chunk) {
-    match plain {
-        Chunk::Data(bytes) => hasher.update(bytes),
-        Chunk::Zero(len) => hasher.update_zeros(*len),
     }
 }

@@ -25,14 +25,14 @@ pub(crate) enum StreamInput<'c> {
 #[derive(Clone, Copy)]
 pub(crate) struct StreamPosition {
     /// Offset in the file (bytes).
-    offset: u64,
+    pub(super) offset: u64,
     /// Number of segments before it in the write log.
-    segment: usize,
+    pub(super) segment: usize,
 }
 
 /// A file that frames are appended to; what was written may be read again.
 pub(crate) struct FrameStream<'f> {
-    file: &'f File,
+    pub(super) file: &'f File,
     /// Offset of the end of the stream in the file (bytes).
     end: u64,
     /// The codec of its frames.
@@ -87,18 +87,33 @@ impl<'f> FrameStream<'f> {
     /// # Errors
     /// I/O errors of the file.
     pub(crate) fn repeat(&mut self, from: StreamPosition, to: StreamPosition) -> io::Result<()> {
-        let (mut segment, mut offset) = (from.segment, from.offset);
-        while segment < to.segment {
-            let (first, mut len) = (segment, 0);
-            while segment < to.segment && len < COPIED {
-                len += self.log.len_of(segment);
-                segment += 1;
+        let segments = self.log.between(from.segment..to.segment).to_vec();
+        self.append_copy(self.file, from.offset, &segments)
+    }
+
+    /// Appends a copy of segments that are at `offset` in `file`.
+    ///
+    /// # Errors
+    /// I/O errors of both files.
+    pub(crate) fn append_copy(
+        &mut self,
+        file: &File,
+        mut offset: u64,
+        mut segments: &[Segment],
+    ) -> io::Result<()> {
+        while !segments.is_empty() {
+            let (mut count, mut len) = (0, 0);
+            while count < segments.len() && len < COPIED {
+                len += segments[count].len();
+                count += 1;
             }
-            copy_range(self.file, offset, self.file, self.end, len)?;
-            for at in first..segment {
-                self.log.repeat(at..at + 1);
+            copy_range(file, offset, self.file, self.end, len)?;
+            let (copied, rest) = segments.split_at(count);
+            for segment in copied {
+                self.log.push_segment(*segment);
                 self.tell();
             }
+            segments = rest;
             self.end += len;
             offset += len;
         }

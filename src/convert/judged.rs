@@ -285,6 +285,42 @@ impl Judged {
         Ok(())
     }
 
+    /// Whether all that was judged in `range` of the disk was judged by `other` too, with the same
+    /// bytes: what was written for `other` then needs no comparison. It counts as found.
+    pub(super) fn is_part_of(&self, other: &Self, range: Range<u64>) -> bool {
+        let first = self
+            .readings
+            .partition_point(|reading| reading.offset < range.start);
+        let last = self
+            .readings
+            .partition_point(|reading| reading.offset < range.end);
+        let readings = &self.readings[first..last];
+        let mut holes = 0;
+        let from = self.holes.partition_point(|hole| hole.end <= range.start);
+        for hole in &self.holes[from..] {
+            if hole.start >= range.end {
+                break;
+            }
+            let hole = hole.start.max(range.start)..hole.end.min(range.end);
+            let at = other.holes.partition_point(|known| known.end <= hole.start);
+            let is_known = other
+                .holes
+                .get(at)
+                .is_some_and(|known| known.start <= hole.start && hole.end <= known.end);
+            if !is_known {
+                return false;
+            }
+            holes += hole.end - hole.start;
+        }
+        let known = |reading| other.readings.binary_search(reading).is_ok();
+        if !readings.iter().all(known) {
+            return false;
+        }
+        self.written.fetch_add(readings.len(), Ordering::Relaxed);
+        self.written_holes.fetch_add(holes, Ordering::Relaxed);
+        true
+    }
+
     /// Whether everything that was judged was found in what was written.
     pub(super) fn is_written(&self) -> bool {
         self.written.load(Ordering::Relaxed) == self.readings.len()
@@ -494,6 +530,53 @@ mod tests {
             let found = known().compare(start, &chunk(&other));
             assert_eq!(found.is_err(), is_refused, "{at}");
         }
+    }
+
+    #[test]
+    fn what_was_judged_of_another_disk_holds_where_all_of_it_is_the_same() {
+        let start = 2 * MIB;
+        let range = start..start + MIB;
+        let other = judged(
+            parts(),
+            &[start..start + 9000, start + 20_000..start + 30_000],
+        );
+        // Part of it, read in the same blocks.
+        let part = judged(parts(), std::slice::from_ref(&(start..start + 9000)));
+        assert!(part.is_part_of(&other, range.clone()));
+        assert!(part.is_written());
+        // More than that, only the first blocks of which are the same.
+        let more = judged(parts(), std::slice::from_ref(&(start..start + 9001)));
+        assert!(!more.is_part_of(&other, range.clone()));
+        assert!(more.is_part_of(&other, start..start + 8192));
+        assert!(!more.is_written());
+        // Other bytes.
+        let mut changed = disk();
+        changed[start as usize + 100] ^= 1;
+        let disk = WatchedDisk::new(Content::bytes(changed), parts());
+        let mut buf = [0; 200];
+        disk.read_exact_at(start, &mut buf).unwrap();
+        assert!(!disk.judged().is_part_of(&other, range));
+    }
+
+    #[test]
+    fn holes_of_another_disk_hold_where_it_has_them() {
+        let start = 2 * MIB;
+        let only_root = WrittenParts {
+            only_root: true,
+            copy_to_b: false,
+            ..parts()
+        };
+        let holes = |data| judged_holes(only_root, data, start);
+        let other = holes(start + 8192..start + 16_384);
+        let end = start + only_root.root_len;
+        let same = holes(start + 8192..start + 16_384);
+        assert!(same.is_part_of(&other, start..start + 12_288));
+        assert!(!same.is_written());
+        assert!(same.is_part_of(&other, start + 12_288..end));
+        assert!(same.is_written());
+        let longer = holes(start + 8192..start + 12_288);
+        assert!(longer.is_part_of(&other, start..start + 12_288));
+        assert!(!longer.is_part_of(&other, start + 12_288..end));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod frame_stream;
 pub mod golden_record;
 mod hooks;
 mod judged;
+mod known_roots;
 mod layout;
 #[cfg(test)]
 mod odd_tests;
@@ -23,6 +24,7 @@ mod record;
 mod rehearsal;
 mod reworded;
 mod root_hash;
+mod root_pass;
 mod shared;
 mod space;
 #[cfg(test)]
@@ -53,6 +55,7 @@ use judged::Judged;
 use rehearsal::Rehearsed;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A conversion that the user asks for.
@@ -100,7 +103,7 @@ pub struct Prepared {
     /// The warnings of the checks, which were reported.
     warnings: Vec<String>,
     /// What the checks read of the disk; `None` if they did not run.
-    judged: Option<Judged>,
+    judged: Option<Arc<Judged>>,
     /// The staging directories of hooks, whose files are read when the image is written.
     _staged: Vec<Staged>,
 }
@@ -184,7 +187,7 @@ fn prepare_read(request: &Request, mut golden: Golden, verify: bool) -> Result<P
     prepared.compose(root)?;
     let rehearsed = rehearsal::rehearse(&prepared, verify, request);
     let accepted = rehearsed.and_then(|mut rehearsed| {
-        prepared.judged = rehearsed.judged.take();
+        prepared.judged = rehearsed.judged.take().map(Arc::new);
         rehearsed.problems.extend(problems);
         prepared.accept(request, rehearsed)
     });

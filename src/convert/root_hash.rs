@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 /// The digest of the chunks so far. Zeros are hashed when data follow them: those at the end, which
 /// can be as long as all the rest, are left to [`RootHash::finish`], next to which other work can
 /// be done.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct RootHash {
     hash: Sha256,
     /// Zeros that follow what was hashed (bytes).

@@ -1,5 +1,6 @@
 //! What conversions of the same golden image share. Each has the results that it would have alone.
 
+use super::known_roots::KnownRoots;
 use crate::doctor::TriedPasswords;
 use crate::edit::SharedEdits;
 use crate::image::output::KnownDigests;
@@ -17,6 +18,8 @@ pub struct SharedWork {
     pub(super) searched: SearchedFiles,
     /// Digests of block maps.
     pub(super) digests: KnownDigests,
+    /// Root filesystems that were written.
+    pub(super) roots: KnownRoots,
 }
 
 impl fmt::Debug for SharedWork {

@@ -119,7 +119,8 @@ pub(super) fn write(
         jobs: options.jobs,
         cache: options.cache,
         known_digests: request.shared.map(|shared| &shared.digests),
-        judged: prepared.judged.as_ref(),
+        known_roots: request.shared.map(|shared| &shared.roots),
+        judged: prepared.judged.clone(),
         frames: FrameCounts::default(),
         report,
     };

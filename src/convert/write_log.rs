@@ -32,6 +32,13 @@ pub(crate) struct Segment {
     crc: Option<u32>,
 }
 
+impl Segment {
+    /// Its length (bytes).
+    pub(crate) fn len(self) -> u64 {
+        self.len
+    }
+}
+
 impl WriteLog {
     /// Total length of all segments (bytes), which is where the next one begins.
     pub(crate) fn end(&self) -> u64 {
@@ -56,11 +63,9 @@ impl WriteLog {
         self.push_segment(Segment { len, crc: None });
     }
 
-    /// Appends the segments `which` once more.
-    pub(crate) fn repeat(&mut self, which: Range<usize>) {
-        for at in which {
-            self.push_segment(self.segments[at]);
-        }
+    /// The segments `which`.
+    pub(crate) fn between(&self, which: Range<usize>) -> &[Segment] {
+        &self.segments[which]
     }
 
     /// Appends all segments of `other`.
@@ -70,14 +75,10 @@ impl WriteLog {
         }
     }
 
-    fn push_segment(&mut self, part: Segment) {
+    /// Appends a segment that is known.
+    pub(crate) fn push_segment(&mut self, part: Segment) {
         self.end += part.len;
         self.segments.push(part);
-    }
-
-    /// The length of a segment (bytes).
-    pub(crate) fn len_of(&self, segment: usize) -> u64 {
-        self.segments[segment].len
     }
 
     /// The last segment.
@@ -242,7 +243,9 @@ mod tests {
             <Digest>::from(Sha256::digest(&whole))
         );
         let mut twice = log.clone();
-        twice.repeat(1..3);
+        for segment in log.between(1..3) {
+            twice.push_segment(*segment);
+        }
         twice.append(&log);
         file.write_all_at(
             &[&whole[1..1_000_002], &whole[..]].concat(),

@@ -1,10 +1,12 @@
 //! Converts the targets of a fleet with one set of threads.
 //!
-//! Targets are grouped by their golden image, which is opened and read once. Those of a group run
-//! next to each other with a share of the threads each. What is the same in several of them is done
-//! by the first that needs it: packages are installed once for each different set, chunks are
-//! compressed once, bytes of the golden image are searched and hashed for the block map once. The
-//! bytes of a target never depend on the others: what they share is what each would make itself.
+//! Targets are grouped by their golden image, which is opened and read once. The first of a group
+//! has all threads; the others run next to each other with a share of them each. What is the same
+//! in several of them is done by the first that needs it: packages are installed once for each
+//! different set, the start of a root filesystem that another target has is copied from its files,
+//! other chunks are compressed once, bytes of the golden image are searched and hashed for the
+//! block map once. The bytes of a target never depend on the others: what they share is what each
+//! would make itself.
 
 use crate::compress::cache::Cache;
 use crate::config::{Config, FleetTarget};
@@ -143,9 +145,15 @@ impl FleetRun<'_> {
             golden,
             work: SharedWork::default(),
         };
-        let at_once = self.jobs.min(group.len()).clamp(1, AT_ONCE);
+        let mut rest = VecDeque::from(group);
+        // The first one has all threads; the others then take most of it.
+        if let Some(first) = rest.pop_front() {
+            let outcome = self.convert_one(&first, &shared, self.jobs);
+            outcomes.put(first.number, outcome);
+        }
+        let at_once = self.jobs.min(rest.len()).clamp(1, AT_ONCE);
         let jobs = self.jobs.div_euclid(at_once).max(1);
-        let rest = Mutex::new(VecDeque::from(group));
+        let rest = Mutex::new(rest);
         let next = || {
             rest.lock()
                 .unwrap_or_else(PoisonError::into_inner)

@@ -166,6 +166,40 @@ impl Content {
         out
     }
 
+    /// How many bytes at the start of both contents are the same, in whole blocks of `grain` bytes:
+    /// runs where the other has runs, with equal bytes, and holes where it has holes. Bytes of the
+    /// same place in the same source are not read.
+    ///
+    /// # Errors
+    /// I/O errors of the sources.
+    pub fn common_start(&self, other: &Self, grain: u64) -> io::Result<u64> {
+        let end = self.len.min(other.len);
+        let (mut a, mut b) = (self.runs.iter().peekable(), other.runs.iter().peekable());
+        let mut at = 0;
+        while at < end {
+            while a.next_if(|run| run.end() <= at).is_some() {}
+            while b.next_if(|run| run.end() <= at).is_some() {}
+            let (one, two) = (a.peek().copied(), b.peek().copied());
+            let until = |run: Option<&Run>| match run {
+                Some(run) if run.offset > at => run.offset,
+                Some(run) => run.end(),
+                None => end,
+            };
+            let next = end.min(until(one)).min(until(two));
+            let begun = |run: &&Run| run.offset <= at;
+            let same = match (one.filter(begun), two.filter(begun)) {
+                (None, None) => next,
+                (Some(one), Some(two)) => at + same_bytes(one, two, at..next)?,
+                _ => at,
+            };
+            if same < next {
+                return Ok(align_down(same, grain));
+            }
+            at = next;
+        }
+        Ok(align_down(end, grain))
+    }
+
     /// The runs, sorted by offset.
     #[must_use]
     pub fn runs(&self) -> &[Run] {
@@ -213,6 +247,31 @@ impl Content {
     fn index_at(&self, offset: u64) -> usize {
         self.runs.partition_point(|run| run.end() <= offset)
     }
+}
+
+/// How many bytes of `range` of a content are the same in both runs, which contain it, from its
+/// start.
+fn same_bytes(one: &Run, two: &Run, range: Range<u64>) -> io::Result<u64> {
+    /// Bytes that are compared at a time.
+    const STEP: u64 = 1 << 16;
+    let len = range.end - range.start;
+    let places = [one, two].map(|run| run.source_offset + (range.start - run.offset));
+    if Arc::ptr_eq(&one.source, &two.source) && places[0] == places[1] {
+        return Ok(len);
+    }
+    let mut bytes = [(); 2].map(|()| vec![0; STEP.min(len) as usize]);
+    for at in (0..len).step_by(STEP as usize) {
+        let part = STEP.min(len - at) as usize;
+        one.source
+            .read_exact_at(places[0] + at, &mut bytes[0][..part])?;
+        two.source
+            .read_exact_at(places[1] + at, &mut bytes[1][..part])?;
+        let mut pairs = bytes[0][..part].iter().zip(&bytes[1][..part]);
+        if let Some(different) = pairs.position(|(one, two)| one != two) {
+            return Ok(at + different as u64);
+        }
+    }
+    Ok(len)
 }
 
 impl ReadAt for Content {
@@ -327,5 +386,44 @@ mod tests {
         let bytes = content.read_all(100).unwrap();
         assert_eq!((&bytes[12..15], &bytes[40..42]), (&b"abc"[..], &b"xy"[..]));
         assert_eq!(bytes.iter().filter(|byte| **byte != 0).count(), 5);
+    }
+
+    #[test]
+    fn the_common_start_ends_where_a_byte_or_a_hole_differs() {
+        let golden: Source = Arc::new(Content::bytes(vec![7; 40]));
+        let with = |own: &[u8], len| {
+            let mut content = Content::hole(0);
+            content.push_bytes(4, own);
+            content.push(Run {
+                offset: 12,
+                len: 20,
+                source: Arc::clone(&golden),
+                source_offset: 3,
+            });
+            content.set_len(len);
+            content
+        };
+        let one = with(b"abcdefgh", 64);
+        let starts = |other: &Content| {
+            let start = one.common_start(other, 4).unwrap();
+            assert_eq!(other.common_start(&one, 4).unwrap(), start);
+            start
+        };
+        assert_eq!(starts(&with(b"abcdefgh", 64)), 64);
+        assert_eq!(starts(&with(b"abcdefgh", 42)), 40);
+        assert_eq!(starts(&with(b"abcdexgh", 64)), 8);
+        assert_eq!(starts(&with(b"abcdefgx", 64)), 8);
+        // A hole is not zeros that are there.
+        assert_eq!(starts(&with(b"", 64)), 4);
+        // The same bytes of another source, cut into other runs.
+        let mut copied = Content::hole(0);
+        copied.push_bytes(4, *b"abc");
+        copied.push_bytes(7, *b"defgh");
+        copied.push_bytes(12, vec![7; 17]);
+        copied.set_len(64);
+        assert_eq!(starts(&copied), 28);
+        copied.push_bytes(29, vec![7; 3]);
+        copied.set_len(64);
+        assert_eq!(starts(&copied), 64);
     }
 }

@@ -151,6 +151,21 @@ impl<'a> RangeHasher<'a> {
         }
     }
 
+    /// Passes over what is before `offset`, of which `known` has the digests of ranges. A range
+    /// that ends later is read by [`Self::finish`].
+    pub fn skip_to(&mut self, offset: u64, known: &[MappedRange]) {
+        while let Some(current) = self.current.take_if(|range| range.bytes.start < offset) {
+            let found = known.iter().find(|range| range.bytes == current.bytes);
+            if let Some(found) = found.filter(|range| range.bytes.end <= offset) {
+                // It may be there already.
+                let _ = current.sha256.set(found.sha256);
+            }
+            self.done.push(current);
+            self.begin_next();
+        }
+        self.at = self.at.max(offset);
+    }
+
     /// Adds `len` zeros.
     pub fn update_zeros(&mut self, mut len: usize) {
         static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
@@ -485,6 +500,36 @@ mod tests {
         read(&mut third, &image, 37 << 20);
         assert!(third.done.iter().all(|range| !range.own));
         assert_eq!(third.finish().unwrap(), range_digests(&image).unwrap());
+    }
+
+    #[test]
+    fn what_is_known_from_the_start_is_not_hashed_again() {
+        let image = image();
+        let bytes = image.read_all(1 << 30).unwrap();
+        let ranges = range_digests(&image).unwrap();
+        let ends: Vec<_> = ranges.iter().map(|range| range.bytes.end).collect();
+        for at in [
+            0,
+            4096,
+            1 << 20,
+            ends[1],
+            ends[1] + 4096,
+            45 << 20,
+            60 << 20,
+        ] {
+            let mut hasher = RangeHasher::new(&image, None);
+            hasher.skip_to(at, &ranges);
+            let known = hasher.done.iter().filter(|one| one.sha256.get().is_some());
+            let before = ends.iter().filter(|end| **end <= at).count();
+            assert_eq!(known.count(), before, "{at}");
+            hasher.update(&bytes[at as usize..]);
+            assert_eq!(hasher.finish().unwrap(), ranges, "{at}");
+        }
+        // Digests of other ranges do not help.
+        let mut hasher = RangeHasher::new(&image, None);
+        hasher.skip_to(ends[1], &ranges[..1]);
+        hasher.update(&bytes[ends[1] as usize..]);
+        assert_eq!(hasher.finish().unwrap(), ranges);
     }
 
     #[test]

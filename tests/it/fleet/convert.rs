@@ -150,6 +150,64 @@ fn frames_are_made_once_and_kept_for_the_next_run() {
 }
 
 #[test]
+fn the_start_of_a_root_filesystem_is_copied_from_another_target() {
+    let scratch = scratch();
+    let dir = scratch.path();
+    if fleet(dir, "").is_none() {
+        return;
+    }
+    let board = |name: &str, more: &str| {
+        format!("[[board]]\nname = \"{name}\"\n{more}set = {{ board.device-type = \"{name}\" }}\n")
+    };
+    // More inodes move what is at the start.
+    fs::create_dir_all(dir.join("early/srv")).unwrap();
+    for number in 0..3000 {
+        fs::write(dir.join(format!("early/srv/{number}")), "").unwrap();
+    }
+    let boards = [
+        board("first", ""),
+        board("late", ""),
+        board("early", "overlay = \"early\"\n"),
+        board("stored", "config = \"stored.toml\"\n"),
+        board("again", "overlay = \"early\"\n"),
+    ];
+    fs::write(dir.join("stored.toml"), "output.rootfs = true\n").unwrap();
+    let text = "[all]\ngolden-image = \"golden.img\"\nconfig = \"common.toml\"\n\
+                set = { artifact.name = \"r1\" }\n";
+    fs::write(dir.join("fleet.toml"), text.to_owned() + &boards.concat()).unwrap();
+    for (jobs, more) in [("1", &[][..]), ("3", &["--no-verify"])] {
+        let _ = fs::remove_dir_all(dir.join("deploy"));
+        let arguments = ["convert", "fleet.toml", "--no-cache", "-v", "-j", jobs];
+        let output = command(dir, &[&arguments, more].concat());
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        said(output);
+        for name in ["first", "late", "early", "stored", "again"] {
+            let out = dir.join("single").join(name);
+            if jobs == "1" {
+                let is_copied = told.lines().any(|line| {
+                    line.starts_with(&format!("{name}: "))
+                        && line.ends_with("of another target: copied")
+                });
+                assert_eq!(
+                    is_copied,
+                    ["late", "again"].contains(&name),
+                    "{name}: {told}"
+                );
+                let board = format!("board.device-type={name}");
+                let mut arguments = vec!["--set", &board, "--artifact-name", "r1"];
+                match name {
+                    "early" | "again" => arguments.extend(["--overlay", "early"]),
+                    "stored" => arguments.extend(["-c", "stored.toml"]),
+                    _ => (),
+                }
+                single(dir, &out, &arguments);
+            }
+            assert_same(&files(&dir.join("deploy").join(name)), &files(&out), name);
+        }
+    }
+}
+
+#[test]
 fn a_target_that_fails_does_not_stop_the_others() {
     let scratch = scratch();
     let dir = scratch.path();
