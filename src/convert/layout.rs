@@ -4,6 +4,7 @@ use super::Prepared;
 use crate::artifact::{ArtifactFinding, Demands, Draft, TOO_LARGE, unreadable};
 use crate::bytes::is_zero;
 use crate::edit::{self, Edited};
+use crate::fs::ext4::write::PlannedFilesystem;
 use crate::fs::{ext4, fat};
 use crate::golden::disk::GoldenDisk;
 use crate::golden::{Golden, facts};
@@ -49,14 +50,32 @@ pub(super) struct Images {
     pub(super) boot: Content,
 }
 
-/// Measures the edited filesystems and places everything.
+/// Measures the edited filesystems and places everything. The root filesystem comes with its
+/// layout, because it is planned once for both.
 ///
 /// # Errors
 /// A filesystem or blob that does not fit, with the sizes that would; anything else that writing
 /// would refuse.
-pub fn lay_out(plan: &Plan, golden: &Golden, edited: &Edited) -> Result<DiskLayout> {
-    let minimum = ext4::write::minimum_size(&edited.trees.root, &plan.root.filesystem)
+pub(super) fn lay_out(
+    plan: &Plan,
+    golden: &Golden,
+    edited: &Edited,
+) -> Result<(DiskLayout, Content)> {
+    let root = PlannedFilesystem::new(&edited.trees.root, &plan.root.filesystem)
         .context("measuring the root filesystem")?;
+    let minimum = root
+        .minimum_size()
+        .context("measuring the root filesystem")?;
+    let layout = place(plan, golden, edited, minimum)?;
+    let image = root
+        .write(layout.root_size)
+        .context("making the root filesystem")?;
+    debug_assert_eq!(image.len(), layout.root_size);
+    Ok((layout, image))
+}
+
+/// Places everything, with a root filesystem that needs `minimum` bytes.
+fn place(plan: &Plan, golden: &Golden, edited: &Edited, minimum: u64) -> Result<DiskLayout> {
     let root = plan.root.size.resolve(minimum)?;
     // A data partition that takes the rest leaves no more to the slots than they need.
     let tight = plan.data.size.is_none().then_some(root);
@@ -406,11 +425,12 @@ impl Prepared {
         Ok(pieces)
     }
 
-    /// Composes root and boot filesystem.
+    /// Composes the boot filesystem, next to the `root` filesystem as it goes into both slots and
+    /// the Artifact.
     ///
     /// # Errors
-    /// When a tree holds something that its filesystem cannot.
-    pub(super) fn compose(&mut self) -> Result<()> {
+    /// When a tree holds something that FAT cannot.
+    pub(super) fn compose(&mut self, root: Content) -> Result<()> {
         let boots = self.boot_images()?;
         let mut boot = Content::hole(0);
         let mut at = 0;
@@ -419,27 +439,8 @@ impl Prepared {
             at += image.len();
         }
         boot.set_len(at);
-        self.images = Images {
-            boot,
-            boots,
-            root: self.root_image()?,
-        };
+        self.images = Images { root, boots, boot };
         Ok(())
-    }
-
-    /// The root filesystem as it goes into both slots and the Artifact. Its tree, the largest value
-    /// in memory, is dropped.
-    ///
-    /// # Errors
-    /// When the tree holds something that ext4 cannot.
-    fn root_image(&mut self) -> Result<Content> {
-        let root = &mut self.edited.trees.root;
-        let empty = Tree::new(root.root.stat.clone());
-        let tree = std::mem::replace(root, empty);
-        let image = ext4::write::write(&tree, self.layout.root_size, &self.plan.root.filesystem)
-            .context("making the root filesystem")?;
-        debug_assert_eq!(image.len(), self.layout.root_size);
-        Ok(image)
     }
 
     /// The filesystems of the boot partitions in the order of the disk, each as long as its

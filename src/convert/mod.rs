@@ -32,7 +32,7 @@ mod tests;
 mod write;
 mod write_log;
 
-pub use layout::{DiskLayout, lay_out};
+pub use layout::DiskLayout;
 use record::UpdateFacts;
 pub use record::{Record, read_record};
 pub use shared::SharedWork;
@@ -159,7 +159,7 @@ fn prepare_read(request: &Request, mut golden: Golden, verify: bool) -> Result<P
     read.context("reading the files of the golden image")
         .map_err(|error| golden.or_input_changed(error))?;
     request.report.step("measuring", None);
-    let layout = lay_out(&plan, &golden, &edited)?;
+    let (layout, root) = layout::lay_out(&plan, &golden, &edited)?;
     edited.notes.extend(layout.unused(plan.data.grow));
     let too_large = layout::check_client(&layout, &plan, &golden, &edited)?;
     if !verify {
@@ -180,9 +180,11 @@ fn prepare_read(request: &Request, mut golden: Golden, verify: bool) -> Result<P
     details::prepared(&prepared, request.report);
     request.report.step("checking what will be written", None);
     let problems = client_missing(&prepared, request);
-    // A plan can show what is in the files.
-    let kept = (!request.run_hooks).then(|| prepared.edited.trees.root.clone());
-    prepared.compose()?;
+    if request.run_hooks {
+        // Only a plan can show what is in the files, the largest value in memory.
+        prepared.edited.trees.root.clear();
+    }
+    prepared.compose(root)?;
     let rehearsed = rehearsal::rehearse(&prepared, verify, request);
     let accepted = rehearsed.and_then(|mut rehearsed| {
         prepared.judged = rehearsed.judged.take().map(Arc::new);
@@ -190,9 +192,6 @@ fn prepare_read(request: &Request, mut golden: Golden, verify: bool) -> Result<P
         prepared.accept(request, rehearsed)
     });
     prepared.warnings = accepted.map_err(|error| prepared.golden.or_input_changed(error))?;
-    if let Some(root) = kept {
-        prepared.edited.trees.root = root;
-    }
     Ok(prepared)
 }
 

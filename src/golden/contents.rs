@@ -8,7 +8,7 @@
 )]
 
 use super::areas::{Scan, scan};
-use super::disk::{Filesystem, GoldenDisk, GoldenPartition};
+use super::disk::{Filesystem, GoldenDisk, GoldenPartition, RootFilesystem};
 use super::start_images::StartImage;
 use crate::bytes::le64;
 use crate::fs::{ext4, fat};
@@ -56,10 +56,11 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// The content of `partition`, whose files may be `known`.
+    /// The content of `partition`. That of the `root` filesystem is not read again.
     #[must_use]
-    pub fn of(disk: &GoldenDisk, partition: &GoldenPartition, known: Option<&Tree>) -> Self {
+    pub fn of(disk: &GoldenDisk, partition: &GoldenPartition, root: &RootFilesystem) -> Self {
         let source = disk.content(partition);
+        let known = (partition.number == root.partition.number).then_some(root);
         match partition.filesystem {
             Filesystem::Ext => Self::ext(source, known),
             Filesystem::Fat => Self::fat(source),
@@ -124,7 +125,7 @@ impl Contents {
         });
     }
 
-    fn ext(source: Source, known: Option<&Tree>) -> Self {
+    fn ext(source: Source, known: Option<&RootFilesystem>) -> Self {
         let mut contents = Self {
             format: "ext2/3/4".to_owned(),
             uuid: uuid_at(&source, 0x468),
@@ -132,18 +133,27 @@ impl Contents {
             last_mounted: text_at(&source, 0x488, 64),
             ..Self::default()
         };
+        if let Some(root) = known {
+            contents.measure(&root.info);
+            contents.count(&root.tree);
+            return contents;
+        }
         let read = ext4::read::Filesystem::open(source).and_then(|filesystem| {
-            let info = filesystem.info();
-            contents.format = info.kind.to_owned();
-            let used = info.blocks.saturating_sub(info.free_blocks);
-            contents.used = Some(used.saturating_mul(info.block_size));
-            known.map_or_else(|| filesystem.tree(), |tree| Ok(tree.clone()))
+            contents.measure(&filesystem.info());
+            filesystem.tree()
         });
         match read {
             Ok(tree) => contents.count(&tree),
             Err(error) => contents.unreadable = Some(error.to_string()),
         }
         contents
+    }
+
+    /// Takes format and used space from the superblock.
+    fn measure(&mut self, info: &ext4::read::Info) {
+        self.format = info.kind.to_owned();
+        let used = info.blocks.saturating_sub(info.free_blocks);
+        self.used = Some(used.saturating_mul(info.block_size));
     }
 
     fn fat(source: Source) -> Self {

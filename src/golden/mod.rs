@@ -31,7 +31,6 @@ pub mod udev_rules;
 
 use crate::image::source::InputImage;
 use crate::report::Report;
-use crate::tree::Tree;
 use anyhow::{Context, Result};
 use areas::Area;
 use disk::{BootFilesystem, GoldenDisk, RootFilesystem};
@@ -105,10 +104,9 @@ impl Golden {
 
     /// Drops the trees, the largest values in memory, once they were edited.
     pub fn forget_trees(&mut self) {
-        let empty = |tree: &mut Tree| *tree = Tree::new(tree.root.stat.clone());
-        empty(&mut self.root.tree);
+        self.root.tree.clear();
         if let Some(boot) = &mut self.boot {
-            empty(&mut boot.tree);
+            boot.tree.clear();
         }
     }
 }

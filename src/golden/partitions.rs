@@ -59,10 +59,7 @@ impl PartitionFacts {
         let contents: Vec<Contents> = disk
             .partitions
             .iter()
-            .map(|partition| {
-                let own = partition.number == root.partition.number;
-                Contents::of(disk, partition, own.then_some(&root.tree))
-            })
+            .map(|partition| Contents::of(disk, partition, root))
             .collect();
         let names = Names::new(disk, &contents, &root.tree);
         let mut mounted = mounts(&root.tree, disk, &names);

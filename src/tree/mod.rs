@@ -217,6 +217,11 @@ impl Tree {
         }
     }
 
+    /// Drops all files, and with them the memory that they take.
+    pub fn clear(&mut self) {
+        *self = Self::new(self.root.stat.clone());
+    }
+
     /// Adds a leaf that no directory names yet.
     pub fn add_leaf(&mut self, leaf: Leaf) -> LeafId {
         self.leaves.push(Arc::new(leaf));

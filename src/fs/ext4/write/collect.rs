@@ -66,11 +66,11 @@ pub(super) fn index_of(number: u32) -> usize {
 }
 
 /// Lists the inodes of `tree`; `lost_found` is used when the tree has no such directory.
-pub(super) fn collect<'t>(tree: &'t Tree, lost_found: &'t Dir) -> Result<Nodes<'t>, Error> {
+pub(super) fn collect<'t>(tree: &'t Tree, lost_found: &'t Stat) -> Result<Nodes<'t>, Error> {
     let own = match tree.root.entries.get(LOST_FOUND) {
-        Some(DirEntry::Dir(dir)) => dir,
+        Some(DirEntry::Dir(dir)) => Some(&dir.stat),
         Some(DirEntry::Leaf(_)) => return Err(Error::LostFound),
-        None => lost_found,
+        None => None,
     };
     let mut walk = Walk {
         tree,
@@ -89,7 +89,7 @@ pub(super) fn collect<'t>(tree: &'t Tree, lost_found: &'t Dir) -> Result<Nodes<'
     )?;
     walk.add(
         LOST_FOUND,
-        &own.stat,
+        own.unwrap_or(lost_found),
         ROOT,
         NodeKind::Dir {
             children: Vec::new(),
@@ -104,7 +104,7 @@ pub(super) fn collect<'t>(tree: &'t Tree, lost_found: &'t Dir) -> Result<Nodes<'
             None => drop(walk.open.pop()),
         }
     }
-    if std::ptr::eq(own, lost_found) {
+    if own.is_none() {
         walk.name_lost_found();
     }
     Ok(walk.nodes)

@@ -3,9 +3,9 @@
 //! [`Content`], so it can be read at any offset before anything was written.
 //!
 //! Two phases. `plan` makes all that does not depend on the size: inodes, directories, attributes,
-//! maps of blocks. `geometry` and `layout` give it places in a filesystem of some size; `minimum`
-//! asks the same routines which size is enough. Then every metadata byte is known and `image`
-//! composes it, checksums last.
+//! maps of blocks, a [`PlannedFilesystem`]. `geometry` and `layout` give it places in a filesystem
+//! of some size; `minimum` asks the same routines which size is enough. Then every metadata byte is
+//! known and `image` composes it, checksums last.
 //!
 //! Features, always: `ext_attr resize_inode dir_index filetype extent flex_bg sparse_super
 //! large_file huge_file dir_nlink extra_isize`; by option: `has_journal`, `metadata_csum`, `64bit`,
@@ -39,7 +39,7 @@ pub use error::Error;
 use super::{FileLayout, MountSettings};
 use crate::stamp::{Time, Uuid};
 use crate::stream::Content;
-use crate::tree::{Dir, Stat, Tree};
+use crate::tree::{Stat, Tree};
 use geometry::{BLOCK, Geometry};
 use plan::Plan;
 use std::sync::Arc;
@@ -64,9 +64,10 @@ pub struct Options {
     pub label: Vec<u8>,
     /// Seed of the directory hash.
     pub hash_seed: Uuid,
-    /// When the filesystem was made; also the times of what the tree does not have (journal, a
-    /// missing `lost+found`).
+    /// When the filesystem was made; also the time of its journal.
     pub time: Time,
+    /// Owner, permissions and times of `lost+found`, if the tree has none.
+    pub lost_found: Stat,
     /// Bytes of filesystem for each inode, 1024 to 64 MiB.
     pub inode_ratio: u64,
     /// Inodes to leave free at least, where `inode_ratio` would not.
@@ -100,6 +101,7 @@ impl Options {
             label: Vec::new(),
             hash_seed,
             time,
+            lost_found: Stat::root(0o700, time),
             inode_ratio: 16384,
             spare_inodes: 256,
             metadata_csum: true,
@@ -180,92 +182,111 @@ impl Options {
     }
 }
 
-/// The size in bytes (a multiple of 4096) from which on a filesystem of any size holds `tree`.
-/// Below 256 GiB the next smaller one does not.
-///
-/// # Errors
-/// [`Error`] when the tree holds what ext4 cannot, or no size is enough.
-pub fn minimum_size(tree: &Tree, options: &Options) -> Result<u64, Error> {
-    with_plan(tree, options, |plan| smallest(&plan, options))
+/// The largest filesystem (bytes).
+const MAX_SIZE: u64 = u32::MAX as u64 * BLOCK;
+
+/// A filesystem whose inodes, directories and maps of blocks are known, but not its size.
+#[derive(Debug)]
+pub struct PlannedFilesystem<'t> {
+    plan: Plan<'t>,
+    options: &'t Options,
 }
 
-/// Writes `tree` into a filesystem of `size` bytes (a rest of less than a block stays unused). The
-/// runs of the result cover all blocks in use; a device may keep its bytes in the holes.
-///
-/// # Errors
-/// [`Error`] when the tree holds what ext4 cannot, or does not fit.
-pub fn write(tree: &Tree, size: u64, options: &Options) -> Result<Content, Error> {
-    with_plan(tree, options, |plan| {
+impl<'t> PlannedFilesystem<'t> {
+    /// Plans the filesystem of `tree`.
+    ///
+    /// # Errors
+    /// [`Error`] when the tree holds what ext4 cannot.
+    pub fn new(tree: &'t Tree, options: &'t Options) -> Result<Self, Error> {
+        options.check()?;
+        let mut nodes = collect::collect(tree, &options.lost_found)?;
+        if let Some(earlier) = options.preserve_layout.as_deref() {
+            preserve_layout::renumber(&mut nodes, earlier);
+        }
+        let plan = plan::plan(&nodes, options)?;
+        Ok(Self { plan, options })
+    }
+
+    /// The size in bytes (a multiple of 4096) from which on a filesystem of any size holds the
+    /// tree. Below 256 GiB the next smaller one does not.
+    ///
+    /// # Errors
+    /// [`Error`] when no size is enough.
+    pub fn minimum_size(&self) -> Result<u64, Error> {
+        let demand = &self.plan.demand;
+        let blocks = minimum::minimum(demand, self.options);
+        let size = demand.blocks.saturating_mul(BLOCK);
+        blocks
+            .map(|blocks| u64::from(blocks) * BLOCK)
+            .ok_or(Error::TooLarge {
+                size,
+                max: MAX_SIZE,
+            })
+    }
+
+    /// The filesystem in `size` bytes (a rest of less than a block stays unused). The runs of the
+    /// result cover all blocks in use; a device may keep its bytes in the holes.
+    ///
+    /// # Errors
+    /// [`Error`] when the tree does not fit.
+    pub fn write(self, size: u64) -> Result<Content, Error> {
+        let demand = &self.plan.demand;
         let blocks = u32::try_from(size / BLOCK).map_err(|_| Error::TooLarge {
             size,
             max: MAX_SIZE,
         })?;
-        let geometry = Geometry::new(blocks, plan.demand.inodes, options);
+        let geometry = Geometry::new(blocks, demand.inodes, self.options);
         let Some(geometry) = geometry else {
-            return Err(no_space(&plan, size, None, options));
+            return Err(self.no_space(size, None));
         };
-        if plan.demand.blocks_in(&geometry) > u64::from(geometry.free.blocks()) {
-            return Err(no_space(&plan, size, Some(&geometry), options));
+        if demand.blocks_in(&geometry) > u64::from(geometry.free.blocks()) {
+            return Err(self.no_space(size, Some(&geometry)));
         }
         let layout =
-            layout::lay_out(&plan, geometry).ok_or_else(|| no_space(&plan, size, None, options))?;
-        Ok(image::compose(plan, layout, size, options))
-    })
-}
-
-/// The largest filesystem (bytes).
-const MAX_SIZE: u64 = u32::MAX as u64 * BLOCK;
-
-/// Plans and hands the plan to `then`: the first half of both entry points.
-fn with_plan<T>(
-    tree: &Tree,
-    options: &Options,
-    then: impl FnOnce(Plan<'_>) -> Result<T, Error>,
-) -> Result<T, Error> {
-    options.check()?;
-    let lost_found = Dir::new(Stat::root(0o700, options.time));
-    let mut nodes = collect::collect(tree, &lost_found)?;
-    if let Some(earlier) = options.preserve_layout.as_deref() {
-        preserve_layout::renumber(&mut nodes, earlier);
+            layout::lay_out(&self.plan, geometry).ok_or_else(|| self.no_space(size, None))?;
+        Ok(image::compose(self.plan, layout, size, self.options))
     }
-    let plan = plan::plan(&nodes, options)?;
-    // As large as the plan itself, and no longer needed.
-    drop(nodes);
-    then(plan)
-}
 
-/// The smallest size (bytes).
-fn smallest(plan: &Plan<'_>, options: &Options) -> Result<u64, Error> {
-    let blocks = minimum::minimum(&plan.demand, options);
-    let size = plan.demand.blocks.saturating_mul(BLOCK);
-    blocks
-        .map(|blocks| u64::from(blocks) * BLOCK)
-        .ok_or(Error::TooLarge {
-            size,
-            max: MAX_SIZE,
-        })
-}
-
-/// The error of a filesystem that is too small; without a geometry not even its own metadata fit.
-fn no_space(plan: &Plan<'_>, size: u64, geometry: Option<&Geometry>, options: &Options) -> Error {
-    let needed = geometry.map_or(plan.demand.blocks, |geometry| {
-        plan.demand.blocks_in(geometry)
-    }) * BLOCK;
-    let available = geometry.map_or(0, |geometry| u64::from(geometry.free.blocks()) * BLOCK);
-    match smallest(plan, options) {
-        Ok(smallest) => Error::NoSpace {
-            size,
-            needed,
-            available,
-            smallest,
-        },
-        Err(error) => error,
+    /// The error of a filesystem that is too small; without a geometry not even its own metadata
+    /// fit.
+    fn no_space(&self, size: u64, geometry: Option<&Geometry>) -> Error {
+        let demand = &self.plan.demand;
+        let needed = geometry.map_or(demand.blocks, |geometry| demand.blocks_in(geometry)) * BLOCK;
+        let available = geometry.map_or(0, |geometry| u64::from(geometry.free.blocks()) * BLOCK);
+        match self.minimum_size() {
+            Ok(smallest) => Error::NoSpace {
+                size,
+                needed,
+                available,
+                smallest,
+            },
+            Err(error) => error,
+        }
     }
+}
+
+/// The smallest size of the filesystem of `tree`, see [`PlannedFilesystem::minimum_size`].
+///
+/// # Errors
+/// [`Error`] when the tree holds what ext4 cannot, or no size is enough.
+pub fn minimum_size(tree: &Tree, options: &Options) -> Result<u64, Error> {
+    PlannedFilesystem::new(tree, options)?.minimum_size()
+}
+
+/// Writes `tree` into a filesystem of `size` bytes, see [`PlannedFilesystem::write`].
+///
+/// # Errors
+/// [`Error`] when the tree holds what ext4 cannot, or does not fit.
+pub fn write(tree: &Tree, size: u64, options: &Options) -> Result<Content, Error> {
+    PlannedFilesystem::new(tree, options)?.write(size)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fs::ext4::read::Filesystem;
+    use crate::stream::ReadAt as _;
+    use crate::tree::Dir;
 
     /// Options of the tests.
     pub(super) fn options() -> Options {
@@ -274,5 +295,45 @@ mod tests {
             nanos: 0,
         };
         Options::new(Uuid([0x11; 16]), Uuid([0x22; 16]), time)
+    }
+
+    #[test]
+    fn a_filesystem_is_planned_once_for_its_size_and_its_bytes() {
+        let (mut tree, options) = (Tree::new(Stat::root(0o755, options().time)), options());
+        for number in 0..500 {
+            let dir = Dir::new(Stat::root(0o755, options.time));
+            let name = format!("directory {number}").into_bytes();
+            tree.root.entries.insert(name, dir.into());
+        }
+        let planned = || PlannedFilesystem::new(&tree, &options).unwrap();
+        let smallest = planned().minimum_size().unwrap();
+        let image = planned().write(smallest).unwrap();
+        assert_eq!(image.len(), smallest);
+        let error = planned().write(smallest - BLOCK).unwrap_err();
+        assert!(matches!(error, Error::NoSpace { smallest: other, .. } if other == smallest));
+    }
+
+    #[test]
+    fn a_tree_without_lost_found_gets_that_of_the_options() {
+        let options = Options {
+            lost_found: Stat {
+                uid: 7,
+                ..Stat::root(0o750, options().time)
+            },
+            ..options()
+        };
+        let read = |tree: &Tree| {
+            let image = write(tree, 8 << 20, &options).unwrap();
+            let filesystem = Filesystem::open(Arc::new(image)).unwrap();
+            let found = filesystem.tree().unwrap();
+            let entry = found.root.entries.get(&b"lost+found"[..]).unwrap();
+            entry.as_dir().unwrap().stat.clone()
+        };
+        let mut tree = Tree::new(Stat::root(0o755, options.time));
+        assert_eq!(read(&tree), options.lost_found);
+        let own = Stat::root(0o711, options.time);
+        let name = b"lost+found".to_vec();
+        tree.root.entries.insert(name, Dir::new(own.clone()).into());
+        assert_eq!(read(&tree), own);
     }
 }

@@ -13,6 +13,7 @@ use super::geometry::{BLOCK, BLOCK_LEN, Geometry};
 use super::inode::{can_hold, device};
 use super::space::Span;
 use super::xattr::{self, MAX_REFS, Refusal};
+use crate::bytes::is_zero;
 use crate::stream::Content;
 use crate::stream::ReadAt as _;
 use crate::tree::{Leaf, LeafKind, Stat, flags};
@@ -396,7 +397,6 @@ impl Body<'_> {
 fn without_zeros(bytes: &[u8]) -> Content {
     const CELL: usize = 256;
     let mut content = Content::hole(0);
-    let is_zero = |cell: &[u8]| cell.iter().all(|byte| *byte == 0);
     let mut at = 0;
     for part in bytes
         .chunks(CELL)
