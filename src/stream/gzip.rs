@@ -4,6 +4,7 @@
 //! The header of a member has time 0 and operating system 255, "unknown" (RFC 1952, section 2.3),
 //! so a member is the same on all hosts.
 
+use super::codec::Compression;
 use libdeflater::{CompressionLvl, Compressor, DecompressionError, Decompressor, crc32};
 use std::cell::RefCell;
 use std::io;
@@ -44,7 +45,8 @@ pub(super) fn compress(chunk: &[u8], level: u32, frame: &mut Vec<u8>) -> io::Res
             None => kept.compressor.insert((level, compressor(level)?)),
         };
         let most = compressor.gzip_compress_bound(chunk.len());
-        let out = part(&mut kept.buffer, most);
+        let longest = compressor.gzip_compress_bound(Compression::Gzip.chunk_lengths().max);
+        let out = part(&mut kept.buffer, most, longest);
         let len = compressor
             .gzip_compress(chunk, out)
             .map_err(io::Error::other)?;
@@ -72,7 +74,7 @@ fn compressor(level: u32) -> io::Result<Compressor> {
 pub(super) fn verify(frame: &[u8], chunk: &[u8]) -> io::Result<()> {
     KEPT.with_borrow_mut(|kept| {
         let decompressor = kept.decompressor.get_or_insert_with(Decompressor::new);
-        let plain = part(&mut kept.buffer, chunk.len());
+        let plain = part(&mut kept.buffer, chunk.len(), chunk.len());
         let len = decompressor
             .gzip_decompress(frame, plain)
             .map_err(|e| match e {
@@ -100,10 +102,12 @@ fn low_word(value: u64) -> [u8; 4] {
     [a, b, c, d]
 }
 
-/// The first `len` bytes of `buffer`, which grows if it is shorter.
-fn part(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
+/// The first `len` bytes of `buffer`. If it is shorter, another takes its place, which has `longest`
+/// bytes at once: growing chunk by chunk would leave memory behind each time.
+fn part(buffer: &mut Vec<u8>, len: usize, longest: usize) -> &mut [u8] {
     if buffer.len() < len {
-        buffer.resize(len, 0);
+        *buffer = Vec::new();
+        *buffer = vec![0; len.max(longest)];
     }
     &mut buffer[..len]
 }
