@@ -4,10 +4,12 @@
 //! The header of a member has time 0 and operating system 255, "unknown" (RFC 1952, section 2.3),
 //! so a member is the same on all hosts.
 
-use super::codec::Compression;
 use libdeflater::{CompressionLvl, Compressor, DecompressionError, Decompressor, crc32};
 use std::cell::RefCell;
 use std::io;
+
+/// The longest chunk that is compressed as a rule (bytes).
+pub(super) const LONGEST: usize = 2 << 20;
 
 /// What a thread keeps between members, because setting it up for each would take longer than a
 /// short member. Members do not affect each other.
@@ -45,7 +47,7 @@ pub(super) fn compress(chunk: &[u8], level: u32, frame: &mut Vec<u8>) -> io::Res
             None => kept.compressor.insert((level, compressor(level)?)),
         };
         let most = compressor.gzip_compress_bound(chunk.len());
-        let longest = compressor.gzip_compress_bound(Compression::Gzip.chunk_lengths().max);
+        let longest = compressor.gzip_compress_bound(LONGEST);
         let out = part(&mut kept.buffer, most, longest);
         let len = compressor
             .gzip_compress(chunk, out)
@@ -102,8 +104,8 @@ fn low_word(value: u64) -> [u8; 4] {
     [a, b, c, d]
 }
 
-/// The first `len` bytes of `buffer`. If it is shorter, another takes its place, which has `longest`
-/// bytes at once: growing chunk by chunk would leave memory behind each time.
+/// The first `len` bytes of `buffer`. If it is shorter, one of `longest` bytes takes its place:
+/// growing chunk by chunk would leave memory behind each time.
 fn part(buffer: &mut Vec<u8>, len: usize, longest: usize) -> &mut [u8] {
     if buffer.len() < len {
         *buffer = Vec::new();
