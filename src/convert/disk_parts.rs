@@ -25,7 +25,11 @@ impl DiskParts<'_> {
     /// The whole disk; slot B consists of the same runs as slot A.
     pub(crate) fn content(&self, data: &Content) -> Content {
         let layout = &self.layout;
+        let slots = if self.copy_to_b { 2 } else { 1 };
+        let parts = [self.boot, data].map(|part| part.runs().len());
+        let runs = parts.iter().sum::<usize>() + slots * self.root.runs().len();
         let mut disk = Content::hole(0);
+        disk.reserve(runs + self.unpartitioned.len());
         self.push_unpartitioned(&mut disk, 0..layout.boot.start);
         disk.push_content(layout.boot.start, self.boot);
         disk.push_content(layout.root_a.start, self.root);

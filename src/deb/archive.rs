@@ -4,7 +4,8 @@
 use super::ar;
 use super::error::DebError;
 use super::paragraph::Paragraph;
-use crate::stream::{Content, MemSource, Run, Source};
+use super::pieces::Pieces;
+use crate::stream::{Content, Run, Source};
 use crate::tree::show;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -106,7 +107,7 @@ impl Package {
             .filter(|member| member.name == "debian-binary");
         let first = first
             .ok_or_else(|| DebError::Corrupt("the first member is not debian-binary".into()))?;
-        let version = decompress(source, first, 64, "debian-binary")?;
+        let version = Unpacking::new(source, first, 64, "debian-binary")?.bytes()?;
         if !version.starts_with(b"2.") {
             let version = show(version.trim_ascii());
             return Err(DebError::Unsupported(format!(
@@ -122,16 +123,17 @@ impl Package {
             });
             found.ok_or_else(|| DebError::Corrupt(format!("no member {stem}.tar")))
         };
-        let control = decompress(source, find("control")?, limits.control, "control.tar")?;
+        let control = find("control")?;
+        let control = Unpacking::new(source, control, limits.control, "control.tar")?.bytes()?;
         let mut members = control_members(&control, limits)?;
         let paragraph = members
             .remove("control")
             .ok_or_else(|| DebError::Corrupt("control.tar has no file control".into()))?;
-        let data = decompress(source, find("data")?, limits.data, "data.tar")?;
+        let data = Unpacking::new(source, find("data")?, limits.data, "data.tar")?.pieces()?;
         Ok(Self {
             control: Paragraph::parse(&paragraph.bytes)?,
             members,
-            entries: entries(data.into(), limits)?,
+            entries: entries(Arc::new(data), limits)?,
         })
     }
 }
@@ -165,57 +167,97 @@ const XZ_MEMORY: u64 = 256 << 20;
 const ALWAYS_ALLOWED: u64 = 64 << 20;
 const MAX_RATIO: u64 = 512;
 
-/// The bytes of a member, decompressed by its suffix, at most `limit` of them.
-fn decompress(
-    source: &Source,
-    member: &ar::ArMember,
+/// A member of a package that is decompressed by its suffix.
+struct Unpacking {
+    reader: Box<dyn Read>,
+    /// The most bytes that it may have.
     limit: u64,
     what: &'static str,
-) -> Result<Vec<u8>, DebError> {
-    let raw = Forward {
-        source: source.clone(),
-        at: member.offset,
-        end: member.offset.saturating_add(member.len),
-    };
-    let limit = limit.min(member.len.saturating_mul(MAX_RATIO).max(ALWAYS_ALLOWED));
-    let io = |e| DebError::Io(what, e);
-    let reader: Box<dyn Read> = match member
-        .name
-        .rsplit_once('.')
-        .map_or("", |(_, suffix)| suffix)
-    {
-        "" | "tar" => Box::new(raw),
-        "gz" => Box::new(flate2::read::MultiGzDecoder::new(raw)),
-        "xz" => {
-            let stream = liblzma::stream::Stream::new_stream_decoder(
-                XZ_MEMORY,
-                liblzma::stream::CONCATENATED,
-            );
-            Box::new(liblzma::read::XzDecoder::new_stream(
-                raw,
-                stream.map_err(io::Error::other).map_err(io)?,
-            ))
-        }
-        "zst" => Box::new(zstd::Decoder::new(raw).map_err(io)?),
-        other => {
-            return Err(DebError::Unsupported(format!(
-                "{what} has the unsupported compression .{other} (supported: .gz, .xz, .zst)"
-            )));
-        }
-    };
-    let mut out = Vec::new();
-    reader
-        .take(limit.saturating_add(1))
-        .read_to_end(&mut out)
-        .map_err(io)?;
-    if u64::try_from(out.len()).is_ok_and(|len| len > limit) {
-        return Err(DebError::TooLarge {
-            what: what.to_owned(),
+}
+
+impl Unpacking {
+    fn new(
+        source: &Source,
+        member: &ar::ArMember,
+        limit: u64,
+        what: &'static str,
+    ) -> Result<Self, DebError> {
+        let raw = Forward {
+            source: source.clone(),
+            at: member.offset,
+            end: member.offset.saturating_add(member.len),
+        };
+        let limit = limit.min(member.len.saturating_mul(MAX_RATIO).max(ALWAYS_ALLOWED));
+        let io = |e| DebError::Io(what, e);
+        let reader: Box<dyn Read> = match member
+            .name
+            .rsplit_once('.')
+            .map_or("", |(_, suffix)| suffix)
+        {
+            "" | "tar" => Box::new(raw),
+            "gz" => Box::new(flate2::read::MultiGzDecoder::new(raw)),
+            "xz" => {
+                let stream = liblzma::stream::Stream::new_stream_decoder(
+                    XZ_MEMORY,
+                    liblzma::stream::CONCATENATED,
+                );
+                Box::new(liblzma::read::XzDecoder::new_stream(
+                    raw,
+                    stream.map_err(io::Error::other).map_err(io)?,
+                ))
+            }
+            "zst" => Box::new(zstd::Decoder::new(raw).map_err(io)?),
+            other => {
+                return Err(DebError::Unsupported(format!(
+                    "{what} has the unsupported compression .{other} (supported: .gz, .xz, .zst)"
+                )));
+            }
+        };
+        Ok(Self {
+            reader,
             limit,
-            unit: "bytes",
-        });
+            what,
+        })
     }
-    Ok(out)
+
+    /// What `read` makes of the bytes, of which it gets one more than there may be; `len` is how
+    /// many it got.
+    fn read<T>(
+        self,
+        read: impl FnOnce(&mut dyn Read) -> io::Result<T>,
+        len: impl FnOnce(&T) -> u64,
+    ) -> Result<T, DebError> {
+        let Self {
+            reader,
+            limit,
+            what,
+        } = self;
+        let mut reader = reader.take(limit.saturating_add(1));
+        let out = read(&mut reader).map_err(|e| DebError::Io(what, e))?;
+        if len(&out) > limit {
+            return Err(DebError::TooLarge {
+                what: what.to_owned(),
+                limit,
+                unit: "bytes",
+            });
+        }
+        Ok(out)
+    }
+
+    /// All bytes in one piece, of a short member.
+    fn bytes(self) -> Result<Vec<u8>, DebError> {
+        let read = |reader: &mut dyn Read| {
+            let mut out = Vec::new();
+            reader.read_to_end(&mut out)?;
+            Ok(out)
+        };
+        self.read(read, |out| u64::try_from(out.len()).unwrap_or(u64::MAX))
+    }
+
+    /// All bytes in pieces, of a long member.
+    fn pieces(self) -> Result<Pieces, DebError> {
+        self.read(Pieces::read, Pieces::len)
+    }
 }
 
 /// The regular files of the control archive by name.
@@ -271,13 +313,17 @@ fn counted(count: &mut u64, limits: DebLimits, what: &str) -> Result<(), DebErro
     }
 }
 
-/// The entries of the data archive; contents stay where they are in `bytes`.
-fn entries(bytes: Arc<[u8]>, limits: DebLimits) -> Result<Vec<DataEntry>, DebError> {
+/// The entries of the data archive; contents stay where they are in `data`.
+fn entries(data: Source, limits: DebLimits) -> Result<Vec<DataEntry>, DebError> {
     let io = |e| DebError::Io("data.tar", e);
-    let data: Source = Arc::new(MemSource(bytes.clone()));
     let mut out = Vec::new();
     let mut count = 0;
-    for entry in tar::Archive::new(bytes.as_ref()).entries().map_err(io)? {
+    let forward = Forward {
+        source: data.clone(),
+        at: 0,
+        end: data.len(),
+    };
+    for entry in tar::Archive::new(forward).entries().map_err(io)? {
         let entry = entry.map_err(io)?;
         counted(&mut count, limits, "data.tar")?;
         let path = path(&entry.path_bytes(), "data.tar")?;
@@ -304,7 +350,7 @@ fn entries(bytes: Arc<[u8]>, limits: DebLimits) -> Result<Vec<DataEntry>, DebErr
 }
 
 fn kind(
-    entry: &tar::Entry<'_, &[u8]>,
+    entry: &tar::Entry<'_, Forward>,
     path: &[u8],
     data: &Source,
 ) -> Result<DataEntryKind, DebError> {
@@ -351,7 +397,11 @@ fn kind(
 }
 
 /// The range of the archive that holds a file.
-fn content(entry: &tar::Entry<'_, &[u8]>, path: &[u8], data: &Source) -> Result<Content, DebError> {
+fn content(
+    entry: &tar::Entry<'_, Forward>,
+    path: &[u8],
+    data: &Source,
+) -> Result<Content, DebError> {
     let (source_offset, len) = (entry.raw_file_position(), entry.size());
     if source_offset
         .checked_add(len)

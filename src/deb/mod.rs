@@ -22,6 +22,7 @@ mod error;
 mod facts;
 mod md5;
 mod paragraph;
+mod pieces;
 mod relation;
 mod version;
 

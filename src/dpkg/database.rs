@@ -4,7 +4,8 @@ use crate::deb::{PackageFacts, Paragraph, stanzas};
 use crate::problem::{Problem, Problems};
 use crate::tree::edit::EditError;
 use crate::tree::{DirEntry, Tree};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Where the database is.
 pub(super) const DIR: &str = "/var/lib/dpkg";
@@ -125,9 +126,35 @@ pub(super) struct Database {
     pub(super) diversions: Vec<Diversion>,
     pub(super) overrides: Vec<StatOverride>,
     /// Which packages (by [`PackageFacts::base`]) have a path in their lists.
-    pub(super) owners: BTreeMap<Vec<u8>, BTreeSet<String>>,
+    pub(super) owners: BTreeMap<Vec<u8>, Owners>,
     /// The states of packages that are being installed, by [`PackageFacts::base`].
     pub(super) under_way: BTreeMap<String, &'static str>,
+}
+
+/// The packages that have a path in their lists, in ascending order. There are tens of thousands of
+/// paths, and most have one owner.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Owners(Vec<Arc<str>>);
+
+impl Owners {
+    pub(super) fn insert(&mut self, base: &Arc<str>) {
+        if let Err(at) = self.0.binary_search(base) {
+            self.0.reserve_exact(1);
+            self.0.insert(at, Arc::clone(base));
+        }
+    }
+
+    pub(super) fn remove(&mut self, base: &str) {
+        self.0.retain(|owner| **owner != *base);
+    }
+
+    pub(super) fn contains(&self, base: &str) -> bool {
+        self.iter().any(|owner| owner == base)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|owner| &**owner)
+    }
 }
 
 impl Database {
@@ -181,12 +208,10 @@ impl Database {
         self.diversions = diversions(&text(tree, "diversions")?.unwrap_or_default());
         self.overrides = overrides(&text(tree, "statoverride")?.unwrap_or_default());
         for stanza in &self.stanzas {
-            let base = stanza.facts.base();
+            let base: Arc<str> = stanza.facts.base().into();
             for line in lines(&text(tree, &format!("info/{base}.list"))?.unwrap_or_default()) {
-                self.owners
-                    .entry(line.to_vec())
-                    .or_default()
-                    .insert(base.clone());
+                let owners = self.owners.entry(line.to_vec()).or_default();
+                owners.insert(&base);
             }
         }
         Ok(())

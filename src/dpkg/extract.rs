@@ -119,7 +119,7 @@ impl Extractor<'_, '_> {
             _ => {}
         }
         let owners = self.database.owners.entry(listed.clone()).or_default();
-        owners.insert(self.incoming.facts.base());
+        owners.insert(&self.incoming.facts.base().into());
         if !self.out.list.contains(&listed) || entry.path != b"/" {
             self.out.list.push(listed);
         }
@@ -192,7 +192,7 @@ impl Extractor<'_, '_> {
             .get(&entry.path)
             .cloned()
             .unwrap_or_default();
-        for other in others.iter().filter(|other| **other != own) {
+        for other in others.iter().filter(|other| *other != own) {
             let Some(stanza) = self
                 .database
                 .by_base(other)
@@ -221,7 +221,7 @@ impl Extractor<'_, '_> {
             if self.incoming.replaces(&facts) {
                 self.out
                     .displaced
-                    .entry(other.clone())
+                    .entry(other.to_owned())
                     .or_default()
                     .insert(entry.path.clone());
                 if let Some(owners) = self.database.owners.get_mut(&entry.path) {
@@ -493,7 +493,7 @@ impl Extractor<'_, '_> {
                 continue;
             }
             let owners = self.database.owners.get(path);
-            let shared = owners.is_some_and(|owners| owners.iter().any(|owner| *owner != base));
+            let shared = owners.is_some_and(|owners| owners.iter().any(|owner| owner != base));
             if !shared && !new_real.contains(&self.editor.tree().walk(path, false)?.path()) {
                 self.drop_path(path)?;
             }

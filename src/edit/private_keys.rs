@@ -35,10 +35,7 @@ pub(super) fn check(
             Target::Boot => &trees.boot,
             Target::Data => &trees.data,
         };
-        for (path, content) in files(tree) {
-            if known.is_golden(content) {
-                continue;
-            }
+        for (path, content) in added(tree, known) {
             let context = || format!("reading {} of the {target:?} filesystem", show(&path));
             let Some(key) = private_key_in(content).with_context(context)? else {
                 continue;
@@ -108,17 +105,26 @@ fn is_signing_key(plan: &Plan, content: &Content) -> bool {
     crate::plan::trust::is_key_of(signer, &text)
 }
 
-/// Every file of a tree, by its path.
-fn files(tree: &Tree) -> Vec<(Vec<u8>, &Content)> {
+/// Every file of a tree that is not of the golden image, by its path.
+fn added<'t>(tree: &'t Tree, known: &Known<'_>) -> Vec<(Vec<u8>, &'t Content)> {
     let mut out = Vec::new();
-    tree.visit(&mut |path, entry| {
-        if let DirEntry::Leaf(id) = entry
-            && let LeafKind::File(content) = &tree.leaf(*id).kind
-        {
+    each_file(tree, &mut |path, content| {
+        if !known.is_golden(content) {
             out.push((path.to_vec(), content));
         }
     });
     out
+}
+
+/// Calls `f` with the path and the content of every file of a tree.
+fn each_file<'t>(tree: &'t Tree, f: &mut dyn FnMut(&[u8], &'t Content)) {
+    tree.visit(&mut |path, entry| {
+        if let DirEntry::Leaf(id) = entry
+            && let LeafKind::File(content) = &tree.leaf(*id).kind
+        {
+            f(path, content);
+        }
+    });
 }
 
 /// The files of the golden image.
@@ -134,12 +140,11 @@ impl<'g> Known<'g> {
         let boot = golden.boot.as_ref().map(|boot| &boot.tree);
         let trees = [Some(&golden.root.tree), boot, Some(carried)];
         let trees = trees.into_iter().flatten();
-        let files: Vec<&Content> = trees
-            .flat_map(|tree| files(tree).into_iter().map(|(_, content)| content))
-            .collect();
+        let mut files = Vec::new();
+        trees.for_each(|tree| each_file(tree, &mut |_, content| files.push(content)));
         let sources = files
             .iter()
-            .flat_map(|content| content.runs())
+            .flat_map(|content: &&Content| content.runs())
             .map(|run| address(&run.source))
             .collect();
         Self { files, sources }

@@ -36,7 +36,7 @@ use crate::stream::ReadAt;
 use std::io;
 
 /// Bytes of a file that are searched at a time.
-const WINDOW: u64 = 4 << 20;
+const WINDOW: u64 = 1 << 20;
 /// The largest private key in text (bytes): what two windows share.
 const OVERLAP: u64 = 64 << 10;
 /// The largest file that is a key as a whole (bytes).

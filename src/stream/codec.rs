@@ -78,7 +78,7 @@ impl Compression {
             Self::None | Self::Gzip => ChunkLengths {
                 min: 512 << 10,
                 one_in: 128,
-                max: 2 << 20,
+                max: gzip::LONGEST,
             },
             Self::Zstd => ChunkLengths {
                 min: 2 << 20,

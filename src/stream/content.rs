@@ -218,6 +218,11 @@ impl Content {
         self.len = len;
     }
 
+    /// Reserves memory for so many more runs.
+    pub fn reserve(&mut self, runs: usize) {
+        self.runs.reserve_exact(runs);
+    }
+
     /// Frees memory reserved for more runs.
     pub fn compact(&mut self) {
         self.runs.shrink_to_fit();

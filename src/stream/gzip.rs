@@ -8,6 +8,9 @@ use libdeflater::{CompressionLvl, Compressor, DecompressionError, Decompressor, 
 use std::cell::RefCell;
 use std::io;
 
+/// The longest chunk that is compressed as a rule (bytes).
+pub(super) const LONGEST: usize = 2 << 20;
+
 /// What a thread keeps between members, because setting it up for each would take longer than a
 /// short member. Members do not affect each other.
 #[derive(Default)]
@@ -74,7 +77,8 @@ impl Kept {
         };
         let (_, compressor) = &mut self.compressors[at];
         let most = compressor.gzip_compress_bound(chunk.len());
-        let out = part(&mut self.buffer, most);
+        let longest = compressor.gzip_compress_bound(LONGEST);
+        let out = part(&mut self.buffer, most, longest);
         let len = compressor
             .gzip_compress(chunk, out)
             .map_err(io::Error::other)?;
@@ -134,7 +138,7 @@ fn compressor(level: u32) -> io::Result<Compressor> {
 pub(super) fn verify(frame: &[u8], chunk: &[u8]) -> io::Result<()> {
     KEPT.with_borrow_mut(|kept| {
         let decompressor = kept.decompressor.get_or_insert_with(Decompressor::new);
-        let plain = part(&mut kept.buffer, chunk.len());
+        let plain = part(&mut kept.buffer, chunk.len(), chunk.len());
         let len = decompressor
             .gzip_decompress(frame, plain)
             .map_err(|e| match e {
@@ -162,10 +166,12 @@ fn low_word(value: u64) -> [u8; 4] {
     [a, b, c, d]
 }
 
-/// The first `len` bytes of `buffer`, which grows if it is shorter.
-fn part(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
+/// The first `len` bytes of `buffer`. If it is shorter, one of `longest` bytes takes its place:
+/// growing chunk by chunk would leave memory behind each time.
+fn part(buffer: &mut Vec<u8>, len: usize, longest: usize) -> &mut [u8] {
     if buffer.len() < len {
-        buffer.resize(len, 0);
+        *buffer = Vec::new();
+        *buffer = vec![0; len.max(longest)];
     }
     &mut buffer[..len]
 }

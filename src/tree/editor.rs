@@ -4,7 +4,8 @@
 
 use super::edit::EditError;
 use super::{DirEntry, Leaf, LeafId, LeafKind, Node, Stat, Time, Tree, show};
-use crate::stream::{Content, ReadAt};
+use crate::stream::{Content, ReadAt as _};
+use std::io;
 
 /// What was done to a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,8 +142,7 @@ impl<'t> TreeEditor<'t> {
         let same = marks(&old.stat) == marks(&leaf.stat)
             && match (&old.kind, &leaf.kind) {
                 (LeafKind::File(old), LeafKind::File(new)) => {
-                    old.len() == new.len()
-                        && bytes(path, old, new.len())? == bytes(path, new, new.len())?
+                    same_bytes(old, new).map_err(|e| EditError::Io(show(path), e))?
                 }
                 (LeafKind::Symlink(old), LeafKind::Symlink(new)) => old == new,
                 _ => false,
@@ -313,13 +313,23 @@ impl<'t> TreeEditor<'t> {
     }
 }
 
-/// All `len` bytes of a file that is as long as one of ours.
-fn bytes(path: &[u8], content: &Content, len: u64) -> Result<Vec<u8>, EditError> {
-    let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
-    content
-        .read_exact_at(0, &mut bytes)
-        .map_err(|e| EditError::Io(show(path), e))?;
-    Ok(bytes)
+/// Whether two files have the same bytes, which are read in parts.
+fn same_bytes(a: &Content, b: &Content) -> io::Result<bool> {
+    const PART: usize = 1 << 16;
+    if a.len() != b.len() {
+        return Ok(false);
+    }
+    let mut parts = [vec![0; PART], vec![0; PART]];
+    for at in (0..a.len()).step_by(PART) {
+        let len = usize::try_from(a.len() - at).map_or(PART, |left| left.min(PART));
+        let [of_a, of_b] = &mut parts;
+        a.read_exact_at(at, &mut of_a[..len])?;
+        b.read_exact_at(at, &mut of_b[..len])?;
+        if of_a[..len] != of_b[..len] {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -233,6 +233,12 @@ impl Tree {
         self.leaves.shrink_to_fit();
     }
 
+    /// The number of leaves, with those that have no name any more.
+    #[must_use]
+    pub fn leaf_count(&self) -> usize {
+        self.leaves.len()
+    }
+
     /// The leaf with this id.
     ///
     /// # Panics

@@ -1,13 +1,19 @@
 //! The libraries that a program needs, and where the dynamic loader finds them (System V ABI,
 //! "Program Loading and Dynamic Linking"; search order of `ld.so(8)` without `RPATH`).
 
-use crate::stream::ReadAt as _;
+use crate::stream::{Content, ReadAt as _};
 use crate::tree::Tree;
+use crate::tree::edit::EditError;
 use crate::units::MIB;
 use std::collections::BTreeSet;
+use std::io;
 
-/// The largest program or library that is read (bytes).
-const LIMIT: u64 = 256 * MIB;
+/// The longest table of a program that is read (bytes).
+const LIMIT: u64 = MIB;
+/// The length of the fields at the start of a program (bytes), with 64 bits.
+const HEAD: u64 = 64;
+/// The longest name that is read (bytes).
+const NAME: u64 = 4096;
 /// The number of libraries that are followed for one program.
 const MAX_LIBRARIES: usize = 512;
 const PT_LOAD: u32 = 1;
@@ -24,11 +30,29 @@ struct Program {
     needed: Vec<String>,
 }
 
-/// A little-endian ELF file of either width.
-struct Elf<'b> {
-    bytes: &'b [u8],
+/// Why a program is not known.
+enum Unknown {
+    /// It cannot be read.
+    Io(io::Error),
+    /// It is not an ELF file, or is damaged.
+    Damaged,
+}
+
+/// A little-endian ELF file of either width, of which no more is read than is needed: some programs
+/// have tens of mebibytes.
+struct Elf<'c> {
+    file: &'c Content,
     wide: bool,
 }
+
+/// A range of the file.
+struct Part {
+    bytes: Vec<u8>,
+    wide: bool,
+}
+
+/// Kind, offset, address and length in the file of a program header.
+type Header = (u32, u64, u64, u64);
 
 /// Whether a program is one of 32 bits; `None` if it is not an ELF file.
 pub(super) fn is_32_bit(root: &Tree, path: &str) -> Option<bool> {
@@ -40,7 +64,7 @@ pub(super) fn is_32_bit(root: &Tree, path: &str) -> Option<bool> {
     }
 }
 
-impl Elf<'_> {
+impl Part {
     fn number(&self, at: usize, len: usize) -> Option<u64> {
         let bytes = self.bytes.get(at..at.checked_add(len)?)?;
         Some(
@@ -60,73 +84,105 @@ impl Elf<'_> {
         }
     }
 
-    fn text(&self, at: u64) -> Option<String> {
-        let rest = self.bytes.get(usize::try_from(at).ok()?..)?;
-        let end = rest.iter().take(4096).position(|byte| *byte == 0)?;
-        Some(String::from_utf8_lossy(rest.get(..end)?).into_owned())
+    /// The program header at `at`.
+    fn header(&self, at: usize) -> Option<Header> {
+        Some((
+            u32::try_from(self.number(at, 4)?).ok()?,
+            self.word(at, 4, 8)?,
+            self.word(at, 8, 16)?,
+            self.word(at, 16, 32)?,
+        ))
+    }
+}
+
+/// The value, or that the file is damaged.
+fn sound<T>(value: Option<T>) -> Result<T, Unknown> {
+    value.ok_or(Unknown::Damaged)
+}
+
+impl Elf<'_> {
+    /// The bytes of a range, which must be in the file.
+    fn part(&self, at: u64, len: u64) -> Result<Part, Unknown> {
+        let end = at.checked_add(len).filter(|end| *end <= self.file.len());
+        sound(end.filter(|_| len <= LIMIT))?;
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
+        self.file
+            .read_exact_at(at, &mut bytes)
+            .map_err(Unknown::Io)?;
+        let wide = self.wide;
+        Ok(Part { bytes, wide })
     }
 
-    /// Kind, offset, address and length in the file of each program header.
-    fn headers(&self) -> Option<Vec<(u32, u64, u64, u64)>> {
-        let start = usize::try_from(self.word(0, 28, 32)?).ok()?;
-        let size = usize::try_from(self.number(if self.wide { 54 } else { 42 }, 2)?).ok()?;
-        let count = usize::try_from(self.number(if self.wide { 56 } else { 44 }, 2)?).ok()?;
-        let mut out = Vec::new();
-        for index in 0..count {
-            let at = start.checked_add(index.checked_mul(size)?)?;
-            let kind = u32::try_from(self.number(at, 4)?).ok()?;
-            out.push((
-                kind,
-                self.word(at, 4, 8)?,
-                self.word(at, 8, 16)?,
-                self.word(at, 16, 32)?,
-            ));
-        }
-        Some(out)
+    fn text(&self, at: u64) -> Result<String, Unknown> {
+        let left = sound(self.file.len().checked_sub(at))?;
+        let Part { bytes, .. } = self.part(at, left.min(NAME))?;
+        let end = bytes.iter().position(|byte| *byte == 0);
+        let text = end.and_then(|end| bytes.get(..end));
+        Ok(String::from_utf8_lossy(sound(text)?).into_owned())
     }
 
-    fn program(&self) -> Option<Program> {
-        let headers = self.headers()?;
+    /// The program headers.
+    fn headers(&self, head: &Part) -> Result<Vec<Header>, Unknown> {
+        let start = sound(head.word(0, 28, 32))?;
+        let size = sound(head.number(if self.wide { 54 } else { 42 }, 2))?;
+        let count = sound(head.number(if self.wide { 56 } else { 44 }, 2))?;
+        let table = self.part(start, sound(size.checked_mul(count))?)?;
+        let size = usize::try_from(size).unwrap_or_default();
+        let count = usize::try_from(count).unwrap_or_default();
+        let places = (0..count).map(|index| index.checked_mul(size));
+        sound(places.map(|at| table.header(at?)).collect())
+    }
+
+    fn program(&self) -> Result<Program, Unknown> {
+        let head = self.part(0, self.file.len().min(HEAD))?;
+        let headers = self.headers(&head)?;
         let of = |kind: u32| headers.iter().find(|header| header.0 == kind);
-        let interpreter = of(PT_INTERP).and_then(|header| self.text(header.1));
-        let machine = u16::try_from(self.number(18, 2)?).ok()?;
+        // One that cannot be found is not looked for.
+        let interpreter = match of(PT_INTERP).map(|header| self.text(header.1)) {
+            Some(Err(Unknown::Damaged)) | None => None,
+            Some(text) => Some(text?),
+        };
+        let machine = u16::try_from(sound(head.number(18, 2))?).unwrap_or_default();
         let Some((_, start, _, len)) = of(PT_DYNAMIC) else {
-            return Some(Program {
+            return Ok(Program {
                 machine,
                 interpreter,
                 needed: Vec::new(),
             });
         };
         let step = if self.wide { 16 } else { 8 };
-        let mut entries = Vec::new();
-        for index in 0..len.checked_div(step)? {
-            let at = usize::try_from(start.checked_add(index.checked_mul(step)?)?).ok()?;
-            entries.push((self.word(at, 0, 0)?, self.word(at, 4, 8)?));
-        }
-        let strings = entries.iter().find(|(tag, _)| *tag == DT_STRTAB)?.1;
-        let load = headers.iter().find(|(kind, _, address, len)| {
+        let dynamic = self.part(*start, *len)?;
+        let count = dynamic.bytes.len().checked_div(step).unwrap_or_default();
+        let places = (0..count).map(|index| index.checked_mul(step));
+        let entry = |at: Option<usize>| Some((dynamic.word(at?, 0, 0)?, dynamic.word(at?, 4, 8)?));
+        let entries: Vec<(u64, u64)> = sound(places.map(entry).collect())?;
+        let strings = sound(entries.iter().find(|(tag, _)| *tag == DT_STRTAB))?.1;
+        let load = sound(headers.iter().find(|(kind, _, address, len)| {
             *kind == PT_LOAD && (*address..address.saturating_add(*len)).contains(&strings)
-        })?;
-        let base = strings.checked_sub(load.2)?.checked_add(load.1)?;
-        let names = entries
-            .iter()
-            .filter(|(tag, _)| *tag == DT_NEEDED)
-            .map(|(_, at)| base.checked_add(*at).and_then(|at| self.text(at)));
-        Some(Program {
+        }))?;
+        let base = strings.checked_sub(load.2);
+        let base = sound(base.and_then(|at| at.checked_add(load.1)))?;
+        let needed = entries.iter().filter(|(tag, _)| *tag == DT_NEEDED);
+        let names = needed.map(|(_, at)| self.text(sound(base.checked_add(*at))?));
+        Ok(Program {
             machine,
             interpreter,
-            needed: names.collect::<Option<_>>()?,
+            needed: names.collect::<Result<_, _>>()?,
         })
     }
 }
 
-fn parse(bytes: &[u8]) -> Option<Program> {
-    let elf = bytes.starts_with(b"\x7fELF") && bytes.get(5) == Some(&1);
-    let wide = *bytes.get(4)? == 2;
-    if elf {
-        Elf { bytes, wide }.program()
-    } else {
-        None
+fn parse(file: &Content) -> Result<Program, Unknown> {
+    let mut head = [0; 6];
+    sound((file.len() >= 6).then_some(()))?;
+    file.read_exact_at(0, &mut head).map_err(Unknown::Io)?;
+    match head {
+        [0x7F, b'E', b'L', b'F', class, 1] => Elf {
+            file,
+            wide: class == 2,
+        }
+        .program(),
+        _ => Err(Unknown::Damaged),
     }
 }
 
@@ -153,14 +209,15 @@ fn dirs(machine: u16) -> Vec<String> {
 /// # Errors
 /// A sentence when the program cannot be read or is damaged.
 pub fn missing(root: &Tree, path: &str) -> Result<Vec<String>, String> {
-    let bytes = root
-        .read(path, LIMIT)
-        .map_err(|e| e.to_string())?
-        .ok_or("it is not a file")?;
-    if bytes.starts_with(b"#!") {
+    let file = root.file(path).ok_or("it is not a file")?;
+    let unread = |path: &str, error| EditError::Io(path.to_owned(), error).to_string();
+    if is_script(file).map_err(|error| unread(path, error))? {
         return Ok(Vec::new());
     }
-    let program = parse(&bytes).ok_or("it is not a known kind of program, or is damaged")?;
+    let program = parse(file).map_err(|unknown| match unknown {
+        Unknown::Io(error) => unread(path, error),
+        Unknown::Damaged => "it is not a known kind of program, or is damaged".to_owned(),
+    })?;
     let dirs = dirs(program.machine);
     let mut absent: Vec<String> = program
         .interpreter
@@ -182,11 +239,11 @@ pub fn missing(root: &Tree, path: &str) -> Result<Vec<String>, String> {
             absent.push(name);
             continue;
         };
-        let library = root
-            .read(&found, LIMIT)
-            .map_err(|e| e.to_string())?
-            .unwrap_or_default();
-        let library = parse(&library).filter(|library| library.machine == program.machine);
+        let library = match root.file(&found).map_or(Err(Unknown::Damaged), parse) {
+            Err(Unknown::Io(error)) => return Err(unread(&found, error)),
+            library => library.ok(),
+        };
+        let library = library.filter(|library| library.machine == program.machine);
         let library = library
             .ok_or_else(|| format!("its library {found} is for another processor or damaged"))?;
         for next in library.needed {
@@ -197,4 +254,14 @@ pub fn missing(root: &Tree, path: &str) -> Result<Vec<String>, String> {
     }
     absent.sort();
     Ok(absent)
+}
+
+/// Whether a program is a script: it begins with `#!`.
+fn is_script(file: &Content) -> io::Result<bool> {
+    let mut head = [0; 2];
+    if file.len() < 2 {
+        return Ok(false);
+    }
+    file.read_exact_at(0, &mut head)?;
+    Ok(head == *b"#!")
 }

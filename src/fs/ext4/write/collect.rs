@@ -72,9 +72,12 @@ pub(super) fn collect<'t>(tree: &'t Tree, lost_found: &'t Stat) -> Result<Nodes<
         Some(DirEntry::Leaf(_)) => return Err(Error::LostFound),
         None => None,
     };
+    // Directories are fewer. Without room from the start the list would be moved as it grows, and
+    // leave as much memory behind as it takes.
+    let room = tree.leaf_count() + tree.leaf_count() / 4;
     let mut walk = Walk {
         tree,
-        nodes: Nodes(Vec::new()),
+        nodes: Nodes(Vec::with_capacity(room)),
         seen: BTreeMap::new(),
         open: Vec::new(),
     };
