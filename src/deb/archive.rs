@@ -4,8 +4,7 @@
 use super::ar;
 use super::error::DebError;
 use super::paragraph::Paragraph;
-use super::pieces::Pieces;
-use crate::stream::{Content, Run, Source};
+use crate::stream::{Content, ReadAt as _, Run, Source};
 use crate::tree::show;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -167,6 +166,9 @@ const XZ_MEMORY: u64 = 256 << 20;
 const ALWAYS_ALLOWED: u64 = 64 << 20;
 const MAX_RATIO: u64 = 512;
 
+/// Length of the pieces of a long member (bytes), but for the last one.
+const PIECE: u64 = 1 << 18;
+
 /// A member of a package that is decompressed by its suffix.
 struct Unpacking {
     reader: Box<dyn Read>,
@@ -254,9 +256,18 @@ impl Unpacking {
         self.read(read, |out| u64::try_from(out.len()).unwrap_or(u64::MAX))
     }
 
-    /// All bytes in pieces, of a long member.
-    fn pieces(self) -> Result<Pieces, DebError> {
-        self.read(Pieces::read, Pieces::len)
+    /// All bytes in pieces, of a long member: as one it would be moved each time that it grows.
+    fn pieces(self) -> Result<Content, DebError> {
+        let read = |reader: &mut dyn Read| {
+            let mut out = Content::hole(0);
+            let mut piece = Vec::new();
+            while Read::take(&mut *reader, PIECE).read_to_end(&mut piece)? > 0 {
+                out.push_bytes(out.len(), &*piece);
+                piece.clear();
+            }
+            Ok(out)
+        };
+        self.read(read, Content::len)
     }
 }
 

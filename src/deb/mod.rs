@@ -22,7 +22,6 @@ mod error;
 mod facts;
 mod md5;
 mod paragraph;
-mod pieces;
 mod relation;
 mod version;
 

@@ -1,7 +1,7 @@
 //! [`Content`]: a length and sorted runs of sources, with holes that read as zeros.
 
 use super::places::Places;
-use super::read_at::{FileSource, MemSource, ReadAt, Source, Zeros, beyond};
+use super::read_at::{FileSource, MemSource, ReadAt, Source, Zeros, beyond, common_len};
 use crate::units::{align_down, align_up};
 use std::io;
 use std::ops::Range;
@@ -257,26 +257,12 @@ impl Content {
 /// How many bytes of `range` of a content are the same in both runs, which contain it, from its
 /// start.
 fn same_bytes(one: &Run, two: &Run, range: Range<u64>) -> io::Result<u64> {
-    /// Bytes that are compared at a time.
-    const STEP: u64 = 1 << 16;
     let len = range.end - range.start;
-    let places = [one, two].map(|run| run.source_offset + (range.start - run.offset));
-    if Arc::ptr_eq(&one.source, &two.source) && places[0] == places[1] {
+    let [at, place] = [one, two].map(|run| run.source_offset + (range.start - run.offset));
+    if Arc::ptr_eq(&one.source, &two.source) && at == place {
         return Ok(len);
     }
-    let mut bytes = [(); 2].map(|()| vec![0; STEP.min(len) as usize]);
-    for at in (0..len).step_by(STEP as usize) {
-        let part = STEP.min(len - at) as usize;
-        one.source
-            .read_exact_at(places[0] + at, &mut bytes[0][..part])?;
-        two.source
-            .read_exact_at(places[1] + at, &mut bytes[1][..part])?;
-        let mut pairs = bytes[0][..part].iter().zip(&bytes[1][..part]);
-        if let Some(different) = pairs.position(|(one, two)| one != two) {
-            return Ok(at + different as u64);
-        }
-    }
-    Ok(len)
+    common_len((&*one.source, at), (&*two.source, place), len)
 }
 
 impl ReadAt for Content {

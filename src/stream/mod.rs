@@ -21,4 +21,5 @@ pub use content::{Content, Run};
 pub(crate) use known::example::unchanging;
 pub use known::{Known, KnownEntry};
 pub use places::{Places, SourceId};
+pub(crate) use read_at::common_len;
 pub use read_at::{FileSource, HostFile, MemSource, ReadAt, Slice, Source, Zeros};

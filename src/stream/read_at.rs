@@ -55,6 +55,34 @@ pub(crate) fn beyond(offset: u64, len: usize, end: u64) -> io::Error {
     )
 }
 
+/// How many bytes from the start of two ranges of `len` bytes are the same; of each, the source and
+/// the offset in it (bytes).
+///
+/// # Errors
+/// I/O errors of both sources.
+pub(crate) fn common_len(
+    (one, at): (&dyn ReadAt, u64),
+    (other, place): (&dyn ReadAt, u64),
+    len: u64,
+) -> io::Result<u64> {
+    /// Bytes that are compared at a time.
+    const STEP: usize = 1 << 16;
+    let step = usize::try_from(len).map_or(STEP, |len| len.min(STEP));
+    let (mut left, mut right) = (vec![0; step], vec![0; step]);
+    let mut done = 0;
+    while done < len {
+        let part = usize::try_from(len - done).map_or(step, |rest| rest.min(step));
+        one.read_exact_at(at + done, &mut left[..part])?;
+        other.read_exact_at(place + done, &mut right[..part])?;
+        if left[..part] != right[..part] {
+            let same = left.iter().zip(&right).take_while(|(l, r)| l == r);
+            return Ok(done + same.count() as u64);
+        }
+        done += part as u64;
+    }
+    Ok(len)
+}
+
 /// Fails unless `len` bytes at `offset` lie within `end` bytes.
 pub(super) fn check(offset: u64, len: usize, end: u64) -> io::Result<()> {
     let inside = u64::try_from(len)
@@ -301,6 +329,21 @@ impl ReadAt for Slice {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_ranges_are_the_same_up_to_the_first_byte_that_differs() {
+        let bytes: Vec<u8> = (0..=250).cycle().take(200_000).collect();
+        let one = MemSource(bytes.clone().into());
+        for at in [0, 1, 65_535, 65_536, 131_072, 199_998] {
+            let mut changed = bytes[1..].to_vec();
+            changed[at] ^= 1;
+            let other = MemSource(changed.into());
+            let same = common_len((&one, 1), (&other, 0), 199_999).unwrap();
+            assert_eq!(same, at as u64);
+            assert_eq!(common_len((&one, 1), (&other, 0), same).unwrap(), same);
+        }
+        assert!(common_len((&one, 1), (&one, 1), 200_000).is_err());
+    }
 
     #[test]
     fn a_slice_stays_inside() {

@@ -4,7 +4,7 @@
 
 use super::edit::EditError;
 use super::{DirEntry, Leaf, LeafId, LeafKind, Node, Stat, Time, Tree, show};
-use crate::stream::{Content, ReadAt as _};
+use crate::stream::{Content, ReadAt as _, common_len};
 use std::io;
 
 /// What was done to a path.
@@ -313,23 +313,9 @@ impl<'t> TreeEditor<'t> {
     }
 }
 
-/// Whether two files have the same bytes, which are read in parts.
+/// Whether two files have the same bytes.
 fn same_bytes(a: &Content, b: &Content) -> io::Result<bool> {
-    const PART: usize = 1 << 16;
-    if a.len() != b.len() {
-        return Ok(false);
-    }
-    let mut parts = [vec![0; PART], vec![0; PART]];
-    for at in (0..a.len()).step_by(PART) {
-        let len = usize::try_from(a.len() - at).map_or(PART, |left| left.min(PART));
-        let [of_a, of_b] = &mut parts;
-        a.read_exact_at(at, &mut of_a[..len])?;
-        b.read_exact_at(at, &mut of_b[..len])?;
-        if of_a[..len] != of_b[..len] {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    Ok(a.len() == b.len() && common_len((a, 0), (b, 0), a.len())? == a.len())
 }
 
 #[cfg(test)]
