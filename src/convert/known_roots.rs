@@ -104,7 +104,16 @@ impl KnownStart {
         let codec = stream.codec;
         let frames = self.root.frames.iter().find(|known| known.codec == codec);
         let frames = frames.ok_or_else(|| io::Error::other("there are no frames of this codec"))?;
-        stream.append_copy(&frames.file, frames.offset, &frames.segments[..self.count])
+        let copied =
+            stream.append_copy(&frames.file, frames.offset, &frames.segments[..self.count]);
+        copied.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                let text =
+                    "results of another target, which are copied from, were cut short meanwhile";
+                io::Error::new(error.kind(), text)
+            }
+            _ => error,
+        })
     }
 }
 
@@ -259,6 +268,9 @@ mod tests {
         std::os::unix::fs::FileExt::read_exact_at(&file, &mut found, 0).unwrap();
         assert_eq!(&found, b"other headabcd");
         stream.log.read_back(&file).unwrap();
+        start.root.frames[0].file.set_len(5).unwrap();
+        let error = start.append_to(&mut stream).unwrap_err().to_string();
+        assert!(error.starts_with("results of another target"), "{error}");
         let none = |wanted: Wanted| roots.start(&wanted).unwrap().is_none();
         // Its frames, its place and its chunks must be those that are wanted.
         assert!(none(Wanted { slot: 0, ..wanted }));
